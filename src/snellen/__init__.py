@@ -1,0 +1,33 @@
+"""snellen runs a vision encoder from any checkpoint, with the numbers its own library gives.
+
+``load`` gives a model, ``find`` a row of the zoo, ``inspect`` says what a checkpoint holds, ``convert`` spells it for
+another library. Importing this package does nothing; each name is fetched when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from snellen._version import __version__
+
+if TYPE_CHECKING:
+    from snellen.model import convert, inspect, load
+    from snellen.zoo import find
+
+__all__ = ["__version__", "convert", "find", "inspect", "load"]
+
+_HOME = {"convert": "snellen.model", "find": "snellen.zoo", "inspect": "snellen.model", "load": "snellen.model"}
+
+
+def __getattr__(name: str) -> object:
+    """Fetch a public name from the module it lives in."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'snellen' has no attribute {name!r}; it has {', '.join(__all__)}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return __all__

@@ -1,0 +1,35 @@
+"""Tensors the encoders have no use for, made anew when a dialect is written whose own loader insists on them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from snellen.encoders.config import EncoderConfig, ViTConfig
+from snellen.encoders.position import periods
+
+
+def same(beside: Tensor, config: EncoderConfig) -> Tensor:
+    """Return the tensor that stands beside it, once more."""
+    return beside
+
+
+def zeros_row(beside: Tensor, config: EncoderConfig) -> Tensor:
+    """Return zeros [1, D] for a class token [1, 1, D]."""
+    return torch.zeros_like(beside[0])
+
+
+def zeros(beside: Tensor, config: EncoderConfig) -> Tensor:
+    """Return zeros of the same shape."""
+    return torch.zeros_like(beside)
+
+
+def ones(beside: Tensor, config: EncoderConfig) -> Tensor:
+    """Return ones of the same shape."""
+    return torch.ones_like(beside)
+
+
+def rounded_periods(beside: Tensor, config: EncoderConfig) -> Tensor:
+    """Return the rotary periods [E / 4] in bfloat16, as the original files store them."""
+    assert isinstance(config, ViTConfig)  # only rotary transformers have periods
+    return periods(config.head_width, rounded=True).bfloat16().to(beside.device)

@@ -1,0 +1,187 @@
+"""transformers' ``config.json``, in both directions: what it calls each setting, and which settings we can run.
+
+Every setting that changes the numbers is either read into the configuration or held to the one value our encoders have;
+anything else is refused by name. Checked against the configuration classes of transformers 5.23.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from snellen.encoders.config import ConvNeXtConfig, EncoderConfig, ViTConfig
+from snellen.errors import CheckpointError
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How one model type spells a configuration.
+
+    ``same``: our field -> its key. ``fixed``: our fields that the type always has. ``held``: keys, and the one value
+    that we run; a key that is absent has it. ``defaults``: values of keys that files may lack.
+    ``architecture``: the class of the encoder, and that with a classifier.
+    """
+
+    family: str
+    same: Mapping[str, str]
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    held: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    architecture: tuple[str, str] = ("", "")
+
+
+_VIT = {"width": "hidden_size", "depth": "num_hidden_layers", "heads": "num_attention_heads", "patch": "patch_size"}
+_DINOV2 = {
+    "family": "dinov2",
+    "same": {**_VIT, "eps": "layer_norm_eps"},
+    "held": {"hidden_act": "gelu", "qkv_bias": True, "num_channels": 3},
+    "defaults": {"mlp_ratio": 4, "use_swiglu_ffn": False, "layer_norm_eps": 1e-6},
+}
+
+SETTINGS: dict[str, Settings] = {
+    "dinov2": Settings(
+        **_DINOV2,
+        fixed={"layer_scale": True, "resize": "bicubic"},
+        architecture=("Dinov2Model", "Dinov2ForImageClassification"),
+    ),
+    "dinov2_with_registers": Settings(
+        **{**_DINOV2, "same": {**_DINOV2["same"], "registers": "num_register_tokens"}},  # type: ignore[dict-item]
+        fixed={"layer_scale": True, "resize": "bicubic_antialias"},
+        architecture=("Dinov2WithRegistersModel", "Dinov2WithRegistersForImageClassification"),
+    ),
+    "dinov3_vit": Settings(
+        family="dinov3_vit",
+        same={**_VIT, "hidden": "intermediate_size", "eps": "layer_norm_eps", "registers": "num_register_tokens"},
+        fixed={"layer_scale": True, "position": "rope"},
+        held={"rope_theta": 100.0, "key_bias": False, "proj_bias": True, "mlp_bias": True, "num_channels": 3},
+        defaults={"layer_norm_eps": 1e-5, "num_register_tokens": 0, "use_gated_mlp": False},
+        architecture=("DINOv3ViTModel", ""),
+    ),
+    "dinov3_convnext": Settings(
+        family="dinov3_convnext",
+        same={"depths": "depths", "widths": "hidden_sizes", "eps": "layer_norm_eps"},
+        held={"hidden_act": "gelu", "num_channels": 3},
+        defaults={"layer_norm_eps": 1e-6},
+        architecture=("DINOv3ConvNextModel", ""),
+    ),
+    "vit": Settings(
+        family="vit",
+        same={**_VIT, "hidden": "intermediate_size", "eps": "layer_norm_eps"},
+        fixed={"resize": "bicubic"},
+        held={"hidden_act": "gelu", "qkv_bias": True, "num_channels": 3, "pooler_act": "tanh"},
+        defaults={"layer_norm_eps": 1e-12},
+        architecture=("ViTModel", "ViTForImageClassification"),
+    ),
+    "aimv2_vision_model": Settings(
+        family="aimv2",
+        same={**_VIT, "hidden": "intermediate_size", "eps": "rms_norm_eps"},
+        fixed={
+            "mlp": "swiglu",
+            "norm": "rms",
+            "class_token": False,
+            "patch_norm": True,
+            "qkv_bias": "none",
+            "bias": False,
+            "pool": "patch_mean",
+        },
+        held={
+            "hidden_act": "silu",
+            "qkv_bias": False,
+            "mlp_bias": False,
+            "use_bias": False,
+            "use_head": False,
+            "is_native": False,
+            "num_channels": 3,
+        },
+        defaults={"rms_norm_eps": 1e-5},
+        architecture=("Aimv2VisionModel", ""),
+    ),
+}
+# The configuration that came with Apple's own modelling file, in the hub revisions that its code pins.
+SETTINGS["aimv2"] = SETTINGS["aimv2_vision_model"]
+
+
+def read_config(document: Json, where: str) -> tuple[str, EncoderConfig]:
+    """Return (family, configuration) of a ``config.json``; raise CheckpointError for what cannot be run."""
+    kind = document.get("model_type")
+    settings = SETTINGS.get(str(kind))
+    if settings is None or "vision_config" in document:
+        raise CheckpointError(
+            f"{where} describes a model of type {kind!r}",
+            expected=f"one of {', '.join(SETTINGS)}",
+            todo="only these encoders are run here",
+        )
+    for key, value in settings.held.items():
+        if document.get(key, value) != value:
+            raise CheckpointError(
+                f"{where} sets {key} to {document[key]!r}", expected=f"{value!r}: nothing else is run here"
+            )
+    full = {**settings.defaults, **document}
+    needed = [*settings.same.values(), *(("image_size",) if "patch" in settings.same else ())]
+    if absent := [key for key in needed if key not in full]:
+        raise CheckpointError(f"{where} lacks {', '.join(absent)}", todo="take the config.json of the same revision")
+    values = {field: full[key] for field, key in settings.same.items()} | dict(settings.fixed)
+    if settings.family == "dinov3_convnext":
+        values = {**values, "depths": tuple(values["depths"]), "widths": tuple(values["widths"])}
+        return settings.family, ConvNeXtConfig(**values)
+    return settings.family, ViTConfig(**values, **_derived(settings, full, where))
+
+
+def _derived(settings: Settings, full: Json, where: str) -> Json:
+    """Work out the fields that transformers states in other terms than we do."""
+    values: Json = {}
+    if settings.fixed.get("position") != "rope":
+        values["grid"] = full["image_size"] // full["patch_size"]
+    if settings.family == "dinov2":
+        hidden = int(full["hidden_size"] * full["mlp_ratio"])
+        gated = full["use_swiglu_ffn"]
+        values |= {"mlp": "swiglu", "hidden": (hidden * 2 // 3 + 7) // 8 * 8} if gated else {"hidden": hidden}
+    if settings.family == "dinov3_vit":
+        values["mlp"] = "swiglu" if full["use_gated_mlp"] else "gelu"
+        want = "silu" if full["use_gated_mlp"] else "gelu"
+        if full.get("hidden_act", "gelu") != want:
+            raise CheckpointError(f"{where} sets hidden_act to {full['hidden_act']!r}", expected=repr(want))
+        biases = (full.get("query_bias", True), full.get("value_bias", True))
+        if biases[0] != biases[1]:
+            raise CheckpointError(f"{where} has a bias on only one of query and value", expected="on both or on none")
+        values["qkv_bias"] = "no_key" if biases[0] else "none"
+    return values
+
+
+def write_config(family: str, config: EncoderConfig, image: int, labels: tuple[str, ...] = ()) -> Json:
+    """Return the ``config.json`` that transformers needs to build this encoder; the reverse of ``read_config``."""
+    registers = isinstance(config, ViTConfig) and config.registers > 0
+    kind = {"dinov2": "dinov2_with_registers" if registers else "dinov2", "aimv2": "aimv2_vision_model"}.get(
+        family, family
+    )
+    settings = SETTINGS[kind]
+    document: Json = {"model_type": kind, **settings.held, "image_size": image}
+    document |= {key: getattr(config, name) for name, key in settings.same.items()}
+    classes = config.classes if isinstance(config, ViTConfig) else 0
+    document["architectures"] = [settings.architecture[1 if classes else 0]]
+    if isinstance(config, ViTConfig):
+        document |= _stated(family, config)
+    if classes:
+        names = labels if len(labels) == classes else tuple(f"LABEL_{i}" for i in range(classes))
+        document["id2label"] = {str(i): name for i, name in enumerate(names)}
+        document["label2id"] = {name: i for i, name in enumerate(names)}
+    for absent in ("use_bias",):  # Apple's own key: transformers does not know it
+        document.pop(absent, None)
+    return document
+
+
+def _stated(family: str, config: ViTConfig) -> Json:
+    """State the fields that transformers puts in other terms than we do."""
+    gated = config.mlp == "swiglu"
+    if family == "dinov2":
+        # The ratio stands for the width before the gate's two thirds are taken.
+        ratio = 4 if gated else config.hidden // config.width
+        return {"mlp_ratio": ratio, "use_swiglu_ffn": gated}
+    if family == "dinov3_vit":
+        bias = config.qkv_bias != "none"
+        act = "silu" if gated else "gelu"
+        return {"use_gated_mlp": gated, "hidden_act": act, "query_bias": bias, "value_bias": bias}
+    return {}

@@ -1,0 +1,130 @@
+"""Which dialect a file is written in, and what parts of an encoder it holds.
+
+In: the names and shapes of an opened file. Out: the one dialect whose marks it bears, or an error that shows what was found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+
+from snellen.checkpoints.dialects import DIALECTS
+from snellen.checkpoints.dialects.rules import UNPREFIXED, Dialect, Plan, Rule, Shapes, plan
+from snellen.encoders.config import EncoderConfig, ViTConfig
+from snellen.errors import UnknownDialect
+
+WRAPS = ("", "module.", "_orig_mod.", "backbone.", "teacher.backbone.", "timm_model.", "visual.trunk.")
+"""What training frameworks put before every name: DataParallel, torch.compile, DINO's trainer, open_clip."""
+
+# Marks of checkpoints that are close relatives, but not encoders of this zoo.
+RELATIVES = {
+    "text_encoder": "AIMv2-LiT, an encoder with a text tower: only encoders without one are run here",
+    "text_model": "a model of pictures and text: only encoders of pictures are run here",
+    "Transformer/encoderblock_0/MultiHeadDotProductAttention_0": "big_vision's naming of a ViT: convert it to timm first",
+    "dino_head": "a DINO training checkpoint, heads and all: take the released backbone",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """A dialect, and what stands before the trunk's names in this file."""
+
+    dialect: Dialect
+    prefix: str
+    wrap: str
+
+    def plan(self, config: EncoderConfig, extras: tuple[str, ...] = ()) -> Plan:
+        """Spell the dialect out for one encoder, as this file does."""
+        return plan(self.dialect, config, prefix=self.prefix, wrap=self.wrap, extras=extras)
+
+
+def recognise(names: Collection[str], where: str) -> Spelling:
+    """Find the dialect of a file by its names; raise UnknownDialect, naming ``where``, for none or several."""
+    found = [
+        Spelling(dialect, prefix, wrap)
+        for dialect in DIALECTS
+        for prefix in dialect.prefixes
+        for wrap in WRAPS
+        if all(wrap + prefix + mark in names for mark in dialect.marks)
+        and not any(wrap + prefix + mark in names for mark in dialect.unmarks)
+    ]
+    if len(found) == 1:
+        return found[0]
+    sample = ", ".join(sorted(names)[:6])
+    if found:
+        spelled = " and ".join(f"{spelling.dialect.family} of {spelling.dialect.name}" for spelling in found)
+        raise UnknownDialect(f"{where} can be read in several ways: {spelled}")
+    for mark, what in RELATIVES.items():
+        if any(mark in name for name in names):
+            raise UnknownDialect(f"{where} looks like {what}")
+    raise UnknownDialect(
+        f"{where} holds {len(names)} tensors, but of no encoder known here (for example: {sample})",
+        expected="DINOv2, DINOv3, ViT or AIMv2 as timm, transformers or the original authors name them",
+        todo="'snellen inspect' shows what is inside; 'snellen models' what is known",
+    )
+
+
+def with_parts(
+    config: EncoderConfig, spelling: Spelling, shapes: Mapping[str, tuple[int, ...]], head: bool
+) -> EncoderConfig:
+    """Return ``config`` with the optional parts that the file holds: the tanh layer, and the classifier if ``head``."""
+    if not isinstance(config, ViTConfig):
+        return config
+    pooler = _foreign(spelling, "pooler.weight", "pooler.{p}") in shapes
+    config = replace(config, pooler=pooler, classes=0)
+    name = _foreign(spelling, "head.weight", "head.{p}") if head else None
+    if name not in shapes:
+        return config
+    rule = _rule(spelling.dialect, "head.weight", "head.{p}")
+    assert rule is not None
+    matrix = rule.op.read((torch.empty(shapes[name], device="meta"),), config)[0]
+    return replace(config, classes=matrix.shape[0])
+
+
+def _rule(dialect: Dialect, *natives: str) -> Rule | None:
+    return next((rule for rule in dialect.rules if isinstance(rule, Rule) and rule.native in natives), None)
+
+
+def _foreign(spelling: Spelling, *natives: str) -> str | None:
+    rule = _rule(spelling.dialect, *natives)
+    if rule is None or not isinstance(rule.foreign, str):
+        return None
+    name = rule.foreign.format(p="weight")
+    return spelling.wrap + (name[1:] if name.startswith(UNPREFIXED) else spelling.prefix + name)
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How the tensors of a file compare with those a plan wants; all empty means that they fit."""
+
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    misshapen: tuple[str, ...]  # "name [2, 3] instead of [3, 2]"
+    ignored: tuple[tuple[str, str], ...]  # name and reason
+
+    @property
+    def fits(self) -> bool:
+        """Tell whether every tensor is used or ignored, and every one that is needed is there, in its shape."""
+        return not (self.missing or self.unexpected or self.misshapen)
+
+    @property
+    def faults(self) -> int:
+        """Count what does not fit."""
+        return len(self.missing) + len(self.unexpected) + len(self.misshapen)
+
+
+def compare(plan: Plan, shapes: Mapping[str, tuple[int, ...]]) -> Fit:
+    """Hold the names and shapes of a file against what ``plan`` wants; nothing is read."""
+    wanted: Shapes = plan.foreign()
+    return Fit(
+        missing=tuple(sorted(wanted.keys() - shapes.keys())),
+        unexpected=tuple(sorted(shapes.keys() - wanted.keys() - plan.ignored.keys())),
+        misshapen=tuple(
+            f"{name} {list(shapes[name])} instead of {list(wanted[name])}"
+            for name in sorted(wanted.keys() & shapes.keys())
+            if shapes[name] != wanted[name]
+        ),
+        ignored=tuple((name, plan.ignored[name].because) for name in sorted(plan.ignored.keys() & shapes.keys())),
+    )

@@ -1,0 +1,123 @@
+"""From an opened file to an encoder's parameters, one tensor at a time, with every tensor accounted for.
+
+Nothing is loaded in part: names and shapes are held against the plan before a byte is read, and values are checked as they
+come. At no time is more in memory than the finished parameters and the tensors of one rule.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from snellen.checkpoints.dialects.rules import Plan
+from snellen.checkpoints.recognise import Fit, compare
+from snellen.checkpoints.seeded import draw
+from snellen.checkpoints.tensors import Tensors, raw_bytes
+from snellen.errors import KeyMismatch
+
+SHOWN = 8
+
+
+@dataclass
+class Digest:
+    """A sha256 over native tensors in the encoder's order, as they are stored; the same in whatever dialect they come."""
+
+    _hash: hashlib._Hash = field(default_factory=hashlib.sha256)
+
+    def add(self, name: str, tensor: Tensor) -> None:
+        """Take in one tensor: its name, dtype, shape and bytes."""
+        self._hash.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        self._hash.update(raw_bytes(tensor.contiguous()))
+
+    def hex(self) -> str:
+        """Return the digest as text."""
+        return self._hash.hexdigest()
+
+
+def shapes_of(tensors: Tensors) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every tensor of an opened file."""
+    return {name: tensors.shape(name) for name in tensors}
+
+
+def check(plan: Plan, tensors: Tensors, where: str) -> Fit:
+    """Raise KeyMismatch, listing every name, unless the file holds what ``plan`` wants and nothing else."""
+    fit = compare(plan, shapes_of(tensors))
+    if not fit.fits:
+        raise mismatch(fit, where, f"{plan.dialect.family} as {plan.dialect.name} writes it")
+    return fit
+
+
+def mismatch(fit: Fit, where: str, what: str) -> KeyMismatch:
+    """Build the error that lists what does not fit."""
+    lists = (("missing", fit.missing), ("unexpected", fit.unexpected), ("of another shape", fit.misshapen))
+    lines = [f"{len(names)} {kind}: {_some(names)}" for kind, names in lists if names]
+    error = KeyMismatch(
+        f"the tensors of {where} are not those of this encoder\n    " + "\n    ".join(lines),
+        expected=what,
+        todo="'snellen inspect' says which variant the file holds; nothing was loaded",
+    )
+    error.missing, error.unexpected, error.misshapen = fit.missing, fit.unexpected, fit.misshapen
+    return error
+
+
+def read_native(plan: Plan, tensors: Tensors, where: str) -> Iterator[tuple[str, Tensor]]:
+    """Yield every native tensor as the file stores it, those that a dialect lacks as zeros.
+
+    Raises KeyMismatch naming all tensors that hold NaN or infinity.
+    """
+    broken: list[str] = []
+    for foreign, names, values in plan.read(tensors.read):
+        for name, value in zip(names, values, strict=True):
+            if value.is_floating_point() and not torch.isfinite(value).all():
+                broken += foreign
+            elif not broken:
+                yield name, value
+        for key in foreign:
+            tensors.release(key)
+    if broken:
+        raise KeyMismatch(
+            f"{len(broken)} tensors of {where} hold NaN or infinity: {_some(tuple(dict.fromkeys(broken)))}",
+            expected="finite numbers",
+            todo="download or convert the file again; nothing was loaded",
+        )
+    dtype = _dtype(plan, tensors)
+    for name in plan.filled:
+        yield name, torch.zeros(plan.native[name], dtype=dtype)
+
+
+def seeded_native(plan: Plan, seed: int) -> Iterator[tuple[str, Tensor]]:
+    """Yield every native tensor drawn from ``seed``; what the dialect lacks is zero there too."""
+    for name, shape in plan.native.items():
+        yield name, torch.zeros(shape) if name in plan.filled else draw(seed, name, shape, plan.config)
+
+
+def fill(encoder: torch.nn.Module, native: Iterator[tuple[str, Tensor]], place: Callable[[Tensor], Tensor]) -> str:
+    """Give an encoder built on the meta device its parameters, and return their digest.
+
+    ``place`` brings a tensor to the dtype and device asked for.
+    """
+    digest, order = Digest(), dict.fromkeys(name for name, _ in encoder.named_parameters())
+    for name, tensor in native:
+        digest.add(name, tensor)
+        owner, _, attribute = name.rpartition(".")
+        parameter = torch.nn.Parameter(place(tensor), requires_grad=False)
+        setattr(encoder.get_submodule(owner), attribute, parameter)
+        del order[name]
+    assert not order, f"left empty: {sorted(order)}"  # the plan covers every native tensor
+    return digest.hex()
+
+
+def _dtype(plan: Plan, tensors: Tensors) -> torch.dtype:
+    first = plan.entries[0].foreign[0]
+    dtype = getattr(torch, tensors.dtype(first))
+    assert isinstance(dtype, torch.dtype)
+    return dtype
+
+
+def _some(names: tuple[str, ...]) -> str:
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")

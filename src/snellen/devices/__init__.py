@@ -1,0 +1,39 @@
+"""Everything device-specific: a name like ``npu:0`` goes in, a ``Device`` that is present comes out.
+
+One file for each kind, all behind the contract in ``base``. A name that is not known is refused, never guessed, and
+nothing ever falls back to another device.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from snellen.devices import cpu, cuda, npu, other
+from snellen.devices.base import DTYPES, Device
+from snellen.errors import UnknownName, UsageError
+
+__all__ = ["DTYPES", "KINDS", "Device", "resolve"]
+
+_FIND: dict[str, Callable[[int], Device]] = {
+    "cpu": cpu.find,
+    "cuda": cuda.find,
+    "npu": npu.find,
+    "xpu": other.find_xpu,
+    "mps": other.find_mps,
+}
+KINDS = tuple(_FIND)
+
+
+def resolve(name: str) -> Device:
+    """Return the device called ``name``: a kind, or a kind and an index from 0 (``cuda:1``).
+
+    Raises UnknownName for a kind that does not exist, UsageError for an index that is not a number, MissingPackage
+    and DeviceUnavailable for what is not on this machine.
+    """
+    kind, colon, index = name.partition(":")
+    if kind not in _FIND:
+        raise UnknownName("device", name, KINDS, todo=f"one of {', '.join(KINDS)}")
+    if colon and not re.fullmatch(r"[0-9]{1,4}", index):
+        raise UsageError(f"the device {name!r} has the index {index!r}", expected="a number from 0", todo=f"{kind}:0")
+    return _FIND[kind](int(index or 0))

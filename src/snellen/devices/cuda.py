@@ -1,0 +1,57 @@
+"""NVIDIA GPUs (and AMD ones, which torch calls cuda too)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from snellen.devices.base import Device, check_present
+
+
+@dataclass(frozen=True, kw_only=True)
+class CUDA(Device):
+    """One GPU."""
+
+    def refused(self) -> dict[str, str]:
+        """Refuse bfloat16 on NVIDIA GPUs that were made before it."""
+        import torch
+
+        if torch.version.hip or torch.cuda.get_device_capability(self.index)[0] >= 8:
+            return {}
+        return {"bfloat16": "this GPU has no bfloat16 instructions, torch would emulate them"}
+
+    def describe(self) -> dict[str, Any]:
+        """Return product, compute capability, memory and the versions that decide the numbers."""
+        import torch
+
+        properties = torch.cuda.get_device_properties(self.index)
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "product": properties.name,
+            "capability": f"{properties.major}.{properties.minor}",
+            "total_bytes": properties.total_memory,
+            "cuda": torch.version.cuda,
+            "rocm": torch.version.hip,
+        }
+
+    def synchronize(self) -> None:
+        """Wait for the GPU."""
+        import torch
+
+        torch.cuda.synchronize(self.index)
+
+    def memory(self) -> dict[str, int] | None:
+        """Return free and total bytes of the GPU and the peak that torch has held."""
+        import torch
+
+        free, total = torch.cuda.mem_get_info(self.index)
+        return {"free": free, "total": total, "peak": torch.cuda.max_memory_allocated(self.index)}
+
+
+def find(index: int) -> CUDA:
+    """Return a GPU that is there; raise DeviceUnavailable saying how many there are."""
+    import torch
+
+    check_present("cuda", index, torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    return CUDA(name=f"cuda:{index}", kind="cuda", index=index)

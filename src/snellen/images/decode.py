@@ -1,0 +1,173 @@
+"""Decode one image: every foreseeable fault ends in an ImageError that names it.
+
+In: a path, the bytes of a file, a Pillow image, or a numpy array. Out: a ``Picture``. Size is checked after
+the header and before the pixels, formats that run other programs or have no signature are not opened, and
+Pillow's warnings and exceptions stay inside this room.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from stat import S_ISDIR, S_ISREG
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from PIL import Image, UnidentifiedImageError
+
+from snellen.errors import ImageError
+from snellen.images import sniff
+from snellen.images.convert import from_array, to_rgb
+from snellen.images.picture import Picture
+from snellen.images.quiet import quiet
+
+if TYPE_CHECKING:
+    import numpy
+
+MAX_PIXELS = 178_956_970
+"""Largest width x height decoded unless asked otherwise: where Pillow, and so the libraries, stop as well."""
+
+FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "TIFF", "BMP", "DIB", "PPM", "JPEG2000", "AVIF", "ICO")
+"""Formats that are opened. Not among them: EPS (starts another program) and formats known by no signature."""
+
+READABLE = "JPEG, PNG, WebP, GIF, TIFF, BMP, PPM, JPEG 2000, AVIF, ICO"
+
+ORIENTATION = 0x0112
+
+Source = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image
+
+
+def decode(source: Source | numpy.ndarray, *, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Decode a path, the bytes of an image file, a Pillow image, or a uint8 array [h,w,3] to a Picture.
+
+    The pixels equal ``PIL.Image.open(path).convert("RGB")`` except where the notes say otherwise; the EXIF
+    orientation is read, not applied. A file of several frames gives its first.
+    Raises ImageError for anything that cannot be decoded, and for more than ``max_pixels`` pixels.
+    """
+    if isinstance(source, Image.Image):
+        with quiet():
+            return _picture(source, "the Pillow image", max_pixels)
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return _from_stream(io.BytesIO(source), f"the data ({len(source)} bytes)", max_pixels)
+    if isinstance(source, (str, os.PathLike)):
+        return _from_path(os.fspath(source), max_pixels)
+    import numpy
+
+    if not isinstance(source, numpy.ndarray):
+        raise _unknown(source)
+    rgb, notes = from_array(source)
+    return Picture(rgb, 1, rgb.width, rgb.height, tuple(notes))
+
+
+def _unknown(source: object) -> ImageError:
+    kind = type(source)
+    return ImageError(
+        f"an object of type {kind.__module__}.{kind.__qualname__}",
+        expected="a path, the bytes of an image file, a Pillow image, or a numpy array uint8 [h,w,3]",
+        todo="pass tensors as array.permute(1, 2, 0).numpy() in uint8, and lists one image at a time",
+    )
+
+
+def _from_path(path: str, max_pixels: int) -> Picture:
+    name = repr(path)
+    if path.startswith(("http://", "https://", "data:")):
+        raise ImageError(
+            f"{name[:80]} is a web address", expected="a file", todo="download it first, or pass its bytes"
+        )
+    try:
+        mode = Path(path).stat().st_mode
+        if S_ISDIR(mode):
+            raise ImageError(f"{name} is a folder", expected="an image file", todo="name the files inside it")
+        if not S_ISREG(mode):
+            raise ImageError(f"{name} is a device or a pipe", expected="an image file", todo="pass its bytes instead")
+        with Path(path).open("rb") as stream:
+            return _from_stream(stream, name, max_pixels)
+    except FileNotFoundError as error:
+        raise ImageError(f"{name} does not exist", expected="an image file", todo="check the spelling") from error
+    except PermissionError as error:
+        raise ImageError(f"{name} may not be read by this user", todo="change its permissions") from error
+    except (OSError, ValueError) as error:  # a name too long, a null in the name, a disk that fails
+        raise ImageError(f"{name} cannot be read: {error}", expected="an image file") from error
+
+
+def _from_stream(stream: BinaryIO, name: str, max_pixels: int) -> Picture:
+    head = stream.read(sniff.HEAD)
+    stream.seek(0)
+    if not head:
+        raise ImageError(f"{name} is empty", expected="an image file", todo="fetch it again, or leave it out")
+    with quiet(), _open(stream, name, head) as image:
+        return _picture(image, name, max_pixels)
+
+
+def _open(stream: BinaryIO, name: str, head: bytes) -> Image.Image:
+    Image.init()
+    try:
+        return Image.open(stream, formats=[kind for kind in FORMATS if kind in Image.OPEN])
+    except UnidentifiedImageError as error:
+        raise sniff.not_an_image(name, head, READABLE) from error
+    except Image.DecompressionBombError as error:
+        todo = "shrink it, or raise both max_pixels and PIL.Image.MAX_IMAGE_PIXELS"
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise ImageError(
+            f"{name} is a decompression bomb: {error}", expected=f"<= {limit} pixels", todo=todo
+        ) from error
+    except Exception as error:  # a decoder may raise anything on a damaged header
+        raise _damaged(name, error) from error
+
+
+def _picture(image: Image.Image, name: str, max_pixels: int) -> Picture:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise ImageError(
+            f"{name} is {width} x {height} = {width * height} pixels",
+            expected=f"at most {max_pixels}",
+            todo="shrink it, or raise max_pixels if you trust the file",
+        )
+    if width * height == 0:
+        raise ImageError(f"{name} is {width} x {height}: it has no pixels", expected="at least one pixel")
+    high_byte = _cuts_to_high_byte(image)
+    try:
+        image.load()
+    except Exception as error:  # a decoder may raise anything on damaged data
+        raise _damaged(name, error) from error
+    orientation, doubts = _orientation(image)
+    rgb, losses = to_rgb(image, name, high_byte=high_byte)
+    return Picture(rgb, orientation, rgb.width, rgb.height, (*_frames(image), *doubts, *losses))
+
+
+def _damaged(name: str, error: Exception) -> ImageError:
+    why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return ImageError(
+        f"{name} is damaged or cut short ({why})",
+        expected="a whole image file",
+        todo="fetch it again, or leave it out",
+    )
+
+
+def _frames(image: Image.Image) -> list[str]:
+    shown = image.tell() + 1
+    try:
+        count = getattr(image, "n_frames", 1)
+    except Exception:  # noqa: BLE001 - a later frame is damaged; this one was read whole
+        return [f"frame {shown} of an animation that is damaged further on"]
+    return [f"frame {shown} of {count}: the others are not used"] if count > 1 else []
+
+
+def _cuts_to_high_byte(image: Image.Image) -> bool:
+    """Whether Pillow will drop the low byte of 16-bit colour; seen only before loading, in the decoder's orders."""
+    tiles = cast("list[tuple[object, ...]]", getattr(image, "tile", None) or [])
+    return not image.mode.startswith("I") and any(";16" in str(tile[3]) for tile in tiles)
+
+
+def _orientation(image: Image.Image) -> tuple[int, list[str]]:
+    """Return the EXIF orientation of a loaded image, 1 where it says none, and a note where it is unusable."""
+    try:
+        exif = image.getexif()
+        value = exif.get(ORIENTATION, 1)
+    except Exception:  # noqa: BLE001 - damaged EXIF fails in many ways, and is no reason to lose the pixels
+        return 1, ["EXIF data damaged: taken as stored, orientation 1"]
+    if not exif and image.info.get("exif"):
+        return 1, ["EXIF block with nothing readable in it: taken as stored, orientation 1"]
+    if type(value) is not int or not 1 <= value <= 8:
+        return 1, [f"EXIF orientation {value!r} does not exist: taken as 1"]
+    return value, []

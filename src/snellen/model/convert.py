@@ -1,0 +1,260 @@
+"""Write a checkpoint as another library spells it, so that this library's own loader takes it strictly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from snellen.checkpoints.dialects import DIALECTS
+from snellen.checkpoints.dialects.rules import Plan, plan
+from snellen.checkpoints.hub_config import write_config
+from snellen.checkpoints.state import Digest, check, read_native, seeded_native
+from snellen.checkpoints.tensors import Tensors
+from snellen.checkpoints.write import (
+    SHARD_BYTES,
+    Content,
+    check_free,
+    entries_of,
+    write_json,
+    write_npz,
+    write_safetensors,
+    write_torch,
+)
+from snellen.encoders.config import EncoderConfig, ViTConfig
+from snellen.errors import UnknownName, UsageError
+from snellen.model.identify import LIBRARY, identify
+from snellen.model.load import native_plan, seeded_config
+from snellen.model.source import opened, wanted
+from snellen.recipes import Recipe
+from snellen.recipes.foreign import to_processor, to_timm
+from snellen.zoo import ROWS, Named, find
+from snellen.zoo.conventions import config_for, recipe_for
+from snellen.zoo.labels import imagenet1k
+from snellen.zoo.variant import Library, Variant
+
+Get = Callable[[str], Tensor]
+
+LIBRARIES = ("timm", "transformers", "meta", "apple", "jax")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvertRecord:
+    """What was converted into what, and whatever the new spelling could not hold or had to add."""
+
+    source: str
+    variant: str
+    from_dialect: str
+    to_dialect: str
+    files: tuple[str, ...]
+    tensors: int
+    digest: str  # of the native tensors that were read
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as JSON-serialisable values."""
+        return {"schema": "snellen.convert/1", **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Native:
+    """An encoder's tensors as its configuration names them, read one at a time, whatever they come from."""
+
+    named: Named
+    config: EncoderConfig
+    dialect: str
+    labels: tuple[str, ...]
+    get: Get
+    digest: str
+    notes: tuple[str, ...]
+
+
+def convert(src: str, dst: str | Path, *, dialect: str, name: str | None = None) -> ConvertRecord:
+    """Write the checkpoint ``src`` to ``dst`` as ``dialect`` (timm, transformers, meta, apple, jax) spells it.
+
+    timm and transformers get a folder with weights and configuration; meta a ``.pth``, jax an ``.npz``, apple a
+    ``.safetensors`` file. ``src`` is what ``load`` takes as weights, ``seed:N`` among it; ``name`` says which variant it
+    holds, where the file alone does not. Raises UsageError where ``dst`` exists or the family has no such dialect,
+    CheckpointError for a file that is not whole.
+    """
+    if dialect not in LIBRARIES:
+        raise UnknownName("dialect", dialect, LIBRARIES, todo=f"one of {', '.join(LIBRARIES)}")
+    target = Path(dst)
+    check_free(target)
+    asked = wanted(src, None) if name is None else wanted(name, src)
+    if asked.seed is not None:
+        return _write(_drawn(str(asked.name), asked.seed), src, target, dialect)
+    with opened(asked.weights, None) as source:
+        identity = identify(source.tensors, source.document, asked.name, source.where)
+        spelled = identity.spelling.plan(identity.config)
+        ignored = check(spelled, source.tensors, source.where).ignored
+        native = Native(
+            named=identity.named,
+            config=identity.config,
+            dialect=identity.spelling.dialect.name,
+            labels=identity.labels,
+            get=_reader(spelled, source.tensors),
+            digest=_digest(read_native(spelled, source.tensors, source.where)),
+            notes=tuple(f"left out {key}: {because}" for key, because in ignored),
+        )
+        return _write(native, src, target, dialect)
+
+
+def _drawn(name: str, seed: int) -> Native:
+    named = find(name)
+    config = seeded_config(named)
+    spelled = native_plan(named, config)
+    state = dict(seeded_native(spelled, seed))
+    note = f"the weights are drawn from seed {seed} and mean nothing"
+    digest = _digest(iter(state.items()))
+    return Native(named, config, spelled.dialect.name, (), state.__getitem__, digest, (note,))
+
+
+def _write(native: Native, src: str, target: Path, library: str) -> ConvertRecord:
+    variant = native.named.variant
+    target_config = _target_config(native, LIBRARY[library])
+    spelled = _target_plan(native, target_config, library)
+    entries = entries_of(spelled.write(lambda key: native.get(key).to("meta")))
+    content = Content(entries, lambda: spelled.write(native.get))
+    if library in ("timm", "transformers"):
+        target.mkdir(parents=True, exist_ok=True)
+        limit = SHARD_BYTES if library == "transformers" else None
+        files = write_safetensors(content, target, "model.safetensors", limit)
+        files += _write_configs(native, target_config, spelled, target)
+    else:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        files = _write_file(content, target, library)
+    return ConvertRecord(
+        source=src,
+        variant=variant.name,
+        from_dialect=native.dialect,
+        to_dialect=spelled.dialect.name,
+        files=tuple(str(path) for path in files),
+        tensors=len(entries),
+        digest=native.digest,
+        notes=(*native.notes, *_notes(spelled, native)),
+    )
+
+
+def _target_config(native: Native, library: Library) -> EncoderConfig:
+    """Return the network as the target library runs it, with the parts the weights hold."""
+    variant = native.named.variant
+    if variant not in ROWS:
+        return native.config  # a network of its own has no conventions but those it came with
+    config = config_for(variant, library)
+    if isinstance(config, ViTConfig) and isinstance(native.config, ViTConfig):
+        config = replace(config, pooler=native.config.pooler, classes=native.config.classes)
+    return config
+
+
+def _target_plan(native: Native, config: EncoderConfig, library: str) -> Plan:
+    """Spell out the dialect to write: the first of the library's that can hold these weights."""
+    variant = native.named.variant
+    family = [d for d in DIALECTS if d.family == variant.family and not d.name.endswith("in memory")]
+    dialects = [d for d in family if d.library == library]
+    if not dialects:
+        has = ", ".join(dict.fromkeys(d.library for d in family))
+        raise UsageError(f"there is no {library} spelling of {variant.family}", expected=has, todo="--to one of these")
+    classes = config.classes if isinstance(config, ViTConfig) else 0
+    for dialect in dialects:
+        spelled = plan(dialect, config, prefix=dialect.head_prefix if classes else "", extras=variant.extras)
+        if not any(native.get(key).count_nonzero() for key in spelled.filled):
+            return spelled
+    raise UsageError(f"{dialects[-1].name} cannot hold these weights: {', '.join(spelled.filled)} are not zero")
+
+
+def _reader(spelled: Plan, tensors: Tensors) -> Get:
+    """Return a function that reads one native tensor by name, whenever it is asked for."""
+    entry_of = {name: entry for entry in spelled.entries for name in entry.native}
+    dtype = getattr(torch, tensors.dtype(spelled.entries[0].foreign[0]))
+
+    def get(name: str) -> Tensor:
+        entry = entry_of.get(name)
+        if entry is None:
+            return torch.zeros(spelled.native[name], dtype=dtype)
+        values = entry.op.read(tuple(tensors.read(key) for key in entry.foreign), spelled.config)
+        for key in entry.foreign:
+            tensors.release(key)
+        return values[entry.native.index(name)]
+
+    return get
+
+
+def _digest(native: Iterator[tuple[str, Tensor]]) -> str:
+    digest = Digest()
+    for name, tensor in native:
+        digest.add(name, tensor)
+    return digest.hex()
+
+
+def _write_file(content: Content, target: Path, library: str) -> list[Path]:
+    """Write one file, in the format that its library reads."""
+    endings = {"meta": ".pth", "apple": ".safetensors", "jax": ".npz"}
+    if target.suffix != endings[library]:
+        raise UsageError(
+            f"'{target}' does not end in {endings[library]}", expected=f"the format that {library}'s own loader reads"
+        )
+    if library == "meta":
+        return write_torch(content, target)
+    if library == "jax":
+        return write_npz(content, target)
+    return write_safetensors(content, target.parent, target.name)
+
+
+def _write_configs(native: Native, config: EncoderConfig, spelled: Plan, folder: Path) -> list[Path]:
+    """Write what the library needs beside the weights to build the model and its preprocessing."""
+    variant = native.named.variant
+    if spelled.dialect.library == "timm":
+        documents = {"config.json": _timm_config(variant, config, spelled.dialect.name)}
+    else:
+        recipe = Recipe.parse(recipe_for(variant, "transformers"))
+        labels = native.labels or (imagenet1k() if variant.head == "imagenet1k" else ())
+        documents = {
+            "config.json": write_config(variant.family, config, variant.image, labels),
+            "preprocessor_config.json": to_processor(recipe, variant.family),
+        }
+    for name, document in documents.items():
+        write_json(folder / name, document)
+    return [folder / name for name in documents]
+
+
+def _timm_config(variant: Variant, config: EncoderConfig, dialect: str) -> dict[str, Any]:
+    """Return the ``config.json`` of timm's hub layout."""
+    alike = [row for row in ROWS if row.timm and row.family == variant.family and row.config == variant.config]
+    if not alike:
+        raise UsageError(
+            f"timm has no name for the network of {variant.name}",
+            expected="a variant of the zoo",
+            todo="--to transformers",
+        )
+    row = variant if variant.timm else alike[0]
+    name = row.timm[row.timm_dialects.index(dialect)]
+    architecture, _, tag = name.partition(".")
+    classes = config.classes if isinstance(config, ViTConfig) else 0
+    pretrained = {**to_timm(Recipe.parse(recipe_for(variant, "timm"))), "num_classes": classes}
+    if row is variant:  # the tag belongs to weights, not to the network
+        pretrained["tag"] = tag
+    pool = {"cls": "token", "patch_mean": "avg"}[config.pool] if isinstance(config, ViTConfig) else "avg"
+    return {
+        "architecture": architecture,
+        "num_classes": classes,
+        "num_features": config.width,
+        "global_pool": pool,
+        "pretrained_cfg": pretrained,
+    }
+
+
+def _notes(spelled: Plan, native: Native) -> tuple[str, ...]:
+    """Say what the dialect could not hold, what it had to add, and what cannot be taken back."""
+    dropped = (f"not written {key}: {because}" for key, because in spelled.dropped.items())
+    added = (f"added {key}: {i.because}" for key, i in spelled.ignored.items() if i.restore)
+    folded = (
+        f"joined into {' and '.join(entry.foreign)}: the class token's position is added to it for good"
+        for entry in spelled.entries
+        if len(entry.native) > 1
+    )
+    return (*dropped, *added, *folded)

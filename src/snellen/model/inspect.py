@@ -1,0 +1,91 @@
+"""Say what a checkpoint holds, before anything is loaded from it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from snellen.checkpoints.recognise import compare, recognise
+from snellen.checkpoints.state import shapes_of
+from snellen.errors import CheckpointError, KeyMismatch, UnknownDialect, UnknownName
+from snellen.model.identify import identify
+from snellen.model.source import Opened, opened
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What a checkpoint's tensors turn out to be, and every one of them that does not fit."""
+
+    family: str | None = None
+    dialect: str | None = None
+    variant: str | None = None
+    why: str  # how the variant was found, or why it was not
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    misshapen: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InspectRecord:
+    """What a checkpoint is: the file, and what was found in it."""
+
+    path: str
+    format: str
+    finding: Finding
+    tensors: int
+    elements: int
+    bytes: int
+    dtypes: dict[str, int]  # how many tensors of each
+    digest: str  # sha256 of the tensors in any order and format; see snellen.checkpoints.tensors
+    wrapper: str | None  # the entry of a torch file under which the tensors were found
+    extras: tuple[str, ...]  # what stands beside the tensors and is none
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as JSON-serialisable values, the finding's among them."""
+        values = asdict(self)
+        return {"schema": "snellen.inspect/1", **values.pop("finding"), **values}
+
+
+def inspect(path: str, *, name: str | None = None) -> InspectRecord:
+    """Look into a checkpoint: a file, a folder, or a hub id; ``name`` is the variant to hold it against.
+
+    What does not fit is listed, not raised. Raises BadFile for what is no checkpoint at all.
+    """
+    with opened(path, None) as source:
+        tensors = source.tensors
+        return InspectRecord(
+            path=str(tensors.path),
+            format=tensors.format,
+            finding=_find(source, name),
+            tensors=len(tensors),
+            elements=sum(math.prod(tensors.shape(key)) for key in tensors),
+            bytes=tensors.nbytes,
+            dtypes=dict(Counter(tensors.dtype(key) for key in tensors)),
+            digest=tensors.digest(),
+            wrapper=tensors.wrapper,
+            extras=tuple(f"{key}: {what}" for key, what in tensors.extras.items()),
+        )
+
+
+def _find(source: Opened, name: str | None) -> Finding:
+    """Identify the tensors; an error that would stop a load becomes the reason."""
+    shapes = shapes_of(source.tensors)
+    try:
+        spelling = recognise(shapes, source.where)
+    except UnknownDialect as error:
+        return Finding(why=error.seen)
+    known = {"family": spelling.dialect.family, "dialect": spelling.dialect.name}
+    try:
+        identity = identify(source.tensors, source.document, name, source.where)
+    except KeyMismatch as error:
+        why = f"fits no variant; the lists below hold it against {error.expected}"
+        return Finding(**known, why=why, missing=error.missing, unexpected=error.unexpected, misshapen=error.misshapen)
+    except (CheckpointError, UnknownName) as error:
+        return Finding(**known, why=error.seen)
+    fit = compare(spelling.plan(identity.config), shapes)
+    why = identity.choices[0].reason if identity.choices else "it was named"
+    ignored = tuple(f"{key}: {because}" for key, because in fit.ignored)
+    return Finding(**known, variant=identity.named.name, why=why, ignored=ignored)

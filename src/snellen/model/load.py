@@ -1,0 +1,184 @@
+"""Load an encoder: the only place where zoo, checkpoints, encoders, recipes and devices meet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from snellen import __version__, devices, zoo
+from snellen.checkpoints.dialects import DIALECTS
+from snellen.checkpoints.dialects.rules import Plan, plan
+from snellen.checkpoints.state import check, fill, read_native, seeded_native
+from snellen.devices import Device
+from snellen.encoders.build import Encoder, build
+from snellen.encoders.config import EncoderConfig, ViTConfig
+from snellen.errors import KeyMismatch, RecipeError
+from snellen.model.identify import CLASSES, Identity, identify
+from snellen.model.model import Model
+from snellen.model.source import Opened, opened, wanted
+from snellen.recipes import Recipe
+from snellen.recipes.foreign import from_processor, from_timm
+from snellen.records import Choice, ModelRecord, Origin
+from snellen.zoo import Named
+from snellen.zoo.conventions import config_for, recipe_for
+from snellen.zoo.labels import imagenet1k
+
+
+def load(
+    name: str,
+    *,
+    weights: str | None = None,
+    recipe: str | None = None,
+    device: str = "cpu",
+    dtype: str = "float32",
+    revision: str | None = None,
+) -> Model:
+    """Load an encoder by name, or from a path that says what it is.
+
+    ``name`` is a timm name, a Hugging Face id, an original name, or the path of a checkpoint. ``weights`` is a file, a
+    folder, a hub id, ``modelscope:org/name``, or ``seed:N`` for drawn weights that mean nothing; without it they are
+    looked for under the name. ``recipe`` is a recipe's text or another name whose recipe to use. At most the weights in
+    ``dtype`` and the tensors of one rule are in memory.
+
+    Raises UnknownName, Unavailable (device, dtype, weights), CheckpointError or RecipeError; see ``snellen.errors``.
+    """
+    place = devices.resolve(device)
+    place.check_dtype(dtype)
+    asked = wanted(name, weights)
+    if asked.seed is not None:
+        return _drawn(str(asked.name), asked.seed, recipe, _Place(place, dtype))
+    with opened(asked.weights, revision) as source:
+        identity = identify(source.tensors, source.document, asked.name, source.where)
+        own = _own_recipe(identity.named, source)
+        chosen, config = choose_recipe(recipe or own.value, identity.config)
+        choices = (*asked.choices, *source.choices, *identity.choices, *((own,) if recipe is None else ()))
+        spelled = identity.spelling.plan(config)
+        ignored = check(spelled, source.tensors, source.where).ignored
+        encoder, digest = _filled(config, read_native(spelled, source.tensors, source.where), _Place(place, dtype))
+        _check_absent(identity.named, config, encoder)
+        record = _record(identity.named, chosen, place.name, dtype, source.origin)
+        notes = tuple(f"ignored {key}: {because}" for key, because in ignored)
+        dialect = identity.spelling.dialect.name
+        record = replace(record, dialect=dialect, digest=digest, choices=choices, notes=notes, name=name)
+    return Model(encoder, chosen, record, _labels(identity, config))
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where parameters go, and in which dtype."""
+
+    device: Device
+    dtype: str
+
+    def __call__(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self.device.torch_name, getattr(torch, self.dtype)).contiguous()
+
+
+def choose_recipe(recipe: str, config: EncoderConfig) -> tuple[Recipe, EncoderConfig]:
+    """Read a recipe, given as text or as the name whose recipe it is, and set the pooling it asks for.
+
+    Raises RecipeError where the encoder cannot pool so, or cannot take pixels of that size.
+    """
+    if "|" not in recipe:
+        named = zoo.find(recipe)
+        recipe = recipe_for(named.variant, named.library)
+    chosen = Recipe.parse(recipe)
+    config = replace(config, pool=chosen.pool)
+    if isinstance(config, ViTConfig):
+        if chosen.pool == "tanh_cls" and not config.pooler:
+            raise RecipeError(
+                "the recipe pools through the tanh layer (pool tanh_cls), which these weights do not hold",
+                expected="the in21k weights of the first release, as transformers or the original files keep them",
+                todo="add 'pool cls' to the recipe's text instead",
+            )
+        if chosen.pool == "cls" and not config.class_token:
+            raise RecipeError(
+                "the recipe pools the class token (pool cls), which this encoder does not have", todo="pool patch_mean"
+            )
+    elif chosen.pool == "tanh_cls":
+        raise RecipeError("a ConvNeXt has no tanh layer (pool tanh_cls)", todo="pool cls")
+    build(config).grid(torch.empty(1, 3, *chosen.size, device="meta"))
+    return chosen, config
+
+
+def native_plan(named: Named, config: EncoderConfig) -> Plan:
+    """Spell out the dialect in which the library of this name keeps its weights."""
+    dialect = next(d for d in DIALECTS if d.family == named.variant.family and d.name == named.dialect)
+    return plan(dialect, config, extras=named.variant.extras)
+
+
+def seeded_config(named: Named) -> EncoderConfig:
+    """Return the network of a name with all parts its release holds, for weights that are drawn."""
+    config = config_for(named.variant, named.library)
+    if isinstance(config, ViTConfig):
+        config = replace(config, classes=CLASSES[named.variant.head], pooler=config.pool == "tanh_cls")
+    return config
+
+
+def _drawn(name: str, seed: int, recipe: str | None, place: _Place) -> Model:
+    """Build an encoder with drawn weights."""
+    named = zoo.find(name)
+    own = recipe_for(named.variant, named.library)
+    chosen, config = choose_recipe(recipe or own, seeded_config(named))
+    encoder, digest = _filled(config, seeded_native(native_plan(named, config), seed), place)
+    record = _record(named, chosen, place.device.name, place.dtype, Origin(kind="seed", seed=seed))
+    note = f"the weights are drawn from seed {seed}: the numbers are repeatable, but mean nothing"
+    return Model(encoder, chosen, replace(record, digest=digest, notes=(note,)))
+
+
+def _filled(config: EncoderConfig, native: Iterator[tuple[str, Tensor]], place: _Place) -> tuple[Encoder, str]:
+    encoder = build(config)
+    return encoder, fill(encoder, native, place)
+
+
+def _check_absent(named: Named, config: EncoderConfig, encoder: Encoder) -> None:
+    """Refuse weights that hold what the encoder of this name does not have (timm's plain DINOv3 names: q, v biases)."""
+    state = encoder.state_dict()
+    for key, because in native_plan(named, config).filled.items():
+        if state[key].count_nonzero():
+            raise KeyMismatch(
+                f"the weights hold a {key} that is not zero, which {named.name} does not have ({because})",
+                todo=f"ask for {' or '.join(named.variant.timm[1:])} instead",
+            )
+
+
+def _own_recipe(named: Named, source: Opened) -> Choice:
+    """Choose the recipe of the weights' own folder where it states one, else the library's."""
+    text = recipe_for(named.variant, named.library)
+    pool = Recipe.parse(text).pool
+    document = source.document or {}
+    if named.library == "transformers" and source.processor:
+        return Choice(from_processor(source.processor, pool), "preprocessor_config.json beside the weights")
+    if named.library == "timm" and "pretrained_cfg" in document:
+        return Choice(
+            from_timm(document["pretrained_cfg"], pool), "pretrained_cfg in the config.json beside the weights"
+        )
+    return Choice(text, f"what {named.library} does for {named.name}")
+
+
+def _record(named: Named, recipe: Recipe, device: str, dtype: str, origin: Origin) -> ModelRecord:
+    return ModelRecord(
+        name=named.asked,
+        variant=named.variant.name,
+        library=named.library,
+        family=named.variant.family,
+        dialect=None,
+        origin=origin,
+        recipe=recipe.text,
+        recipe_hash=recipe.hash,
+        pool=recipe.pool,
+        dtype=dtype,
+        device=device,
+        version=__version__,
+    )
+
+
+def _labels(identity: Identity, config: EncoderConfig) -> tuple[str, ...]:
+    """Return the names of the classifier's classes, or nothing where they are not known."""
+    classes = config.classes if isinstance(config, ViTConfig) else 0
+    if identity.labels and len(identity.labels) == classes:
+        return identity.labels
+    return imagenet1k() if classes == CLASSES["imagenet1k"] and identity.named.variant.head == "imagenet1k" else ()

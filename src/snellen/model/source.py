@@ -1,0 +1,112 @@
+"""From what a person names to weights that can be read: a name of the zoo, a path, a hub id, or ``seed:N``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from snellen import zoo
+from snellen.errors import UsageError
+from snellen.records import Choice, Origin
+
+if TYPE_CHECKING:
+    from snellen.checkpoints.tensors import Tensors
+
+SEED = "seed:"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What was asked for: the name of a variant (None: the weights say what they are) and where the weights are."""
+
+    name: str | None
+    weights: str
+    choices: tuple[Choice, ...] = ()
+
+    @property
+    def seed(self) -> int | None:
+        """The seed, where the weights are drawn from one."""
+        if not self.weights.startswith(SEED):
+            return None
+        text = self.weights.removeprefix(SEED)
+        if not text.isdecimal():
+            raise UsageError(
+                f"the weights are {self.weights!r}", expected="seed:N with a whole number N", todo="seed:0"
+            )
+        return int(text)
+
+
+def wanted(name: str, weights: str | None) -> Wanted:
+    """Sort out what ``name`` and ``weights`` mean together.
+
+    A name alone may be a path, a ``modelscope:`` id, or a variant whose weights are then looked for on the hub.
+    """
+    if weights is not None:
+        return Wanted(name, weights)
+    if name.startswith(SEED):
+        raise UsageError(
+            f"{name!r} says how weights are drawn, not of which encoder",
+            todo="name the model, and give the seed as weights",
+        )
+    if name.startswith("modelscope:") or _is_path(name):
+        return Wanted(None, name)
+    named = zoo.find(name)
+    if named.repo is None:
+        raise UsageError(f"{named.name} has no repository on the hub", todo="give its file with --weights / weights=")
+    choice = Choice(named.repo, "the hub repository that holds the weights of this name")
+    return Wanted(name, named.repo, (choice,))
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Weights that lie open: the tensors, the ``config.json`` and ``preprocessor_config.json`` beside them, the origin."""
+
+    tensors: Tensors
+    document: dict[str, Any] | None
+    processor: dict[str, Any] | None
+    origin: Origin
+    where: str
+    choices: tuple[Choice, ...]
+
+
+@contextmanager
+def opened(weights: str, revision: str | None) -> Iterator[Opened]:
+    """Find and open weights; ``FILE#ENTRY`` takes one entry of a torch file that nests several state dicts."""
+    from snellen.checkpoints.files import open_tensors
+    from snellen.checkpoints.sniff import read_json
+    from snellen.checkpoints.sources import locate
+
+    spec, wrapper = weights, None
+    if "#" in weights and not Path(weights).exists():
+        spec, _, wrapper = weights.rpartition("#")
+    located = locate(spec, revision=revision)
+    folder = located.path if located.path.is_dir() else None
+    with open_tensors(located.path, wrapper) as tensors:
+        yield Opened(
+            tensors=tensors,
+            document=_json(folder, "config.json", read_json),
+            processor=_json(folder, "preprocessor_config.json", read_json),
+            origin=_origin(located),
+            where=f"'{spec}'",
+            choices=(Choice(str(located.origin), located.reason),),
+        )
+
+
+def _json(folder: Path | None, name: str, read: Any) -> dict[str, Any] | None:
+    if folder is None or not (folder / name).exists():
+        return None
+    document = read(folder / name)
+    return document if isinstance(document, dict) else None
+
+
+def _origin(located: Any) -> Origin:
+    kinds = {"hub": "hub", "hub cache": "hub", "modelscope": "modelscope", "modelscope cache": "modelscope"}
+    kind: Any = kinds.get(located.origin, "file")
+    return Origin(kind=kind, path=str(located.path), repo=located.repo, revision=located.revision)
+
+
+def _is_path(name: str) -> bool:
+    return Path(name).expanduser().exists() or name.startswith((".", "/", "~"))

@@ -1,0 +1,86 @@
+"""What a run leaves behind: frozen, JSON-serialisable records, standard library only.
+
+``ModelRecord`` says which encoder made the numbers and how every automatic choice fell; ``Outcome`` says what became
+of one input image. Both are written beside the numbers, so that a file of embeddings explains itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Status = Literal["done", "broken", "missing", "too_large"]
+"""What became of one input image.
+
+``done``      embedded
+``broken``    there, but not an image that can be used; the error message says why
+``missing``   the path that was named does not exist
+``too_large`` more pixels than are decoded without being asked to
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Something decided automatically, and why."""
+
+    value: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where weights came from: a file or folder, a hub repository at a revision, or a seed."""
+
+    kind: Literal["file", "hub", "modelscope", "seed"]
+    path: str | None = None
+    repo: str | None = None
+    revision: str | None = None
+    seed: int | None = None
+
+    @property
+    def trained(self) -> bool:
+        """Tell whether the weights were trained; seeded ones mean nothing, and whatever shows them says so."""
+        return self.kind != "seed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRecord:
+    """Which encoder it was, with which weights, recipe and place."""
+
+    name: str  # as it was asked for
+    variant: str  # the row of the zoo
+    library: str  # whose name it is, and so whose numbers: timm, transformers, meta, ...
+    family: str
+    dialect: str | None  # how the checkpoint was spelt; None for seeded weights
+    origin: Origin
+    digest: str | None = None  # sha256 of the weights, where it was asked for
+    recipe: str
+    recipe_hash: str
+    pool: str
+    dtype: str
+    device: str
+    version: str  # of snellen
+    choices: tuple[Choice, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as JSON-serialisable values."""
+        return {"schema": "snellen.model/1", **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one input image; ``id`` counts the inputs from 0, in the order they were named."""
+
+    id: int
+    image_path: str
+    status: Status
+    error_message: str | None = None
+    sha256: str | None = None  # of the file's bytes
+    width: int | None = None  # as decoded, before the recipe
+    height: int | None = None
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the outcome as JSON-serialisable values."""
+        return asdict(self)

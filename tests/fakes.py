@@ -1,0 +1,85 @@
+"""A model whose vectors can be foretold from the pixels, for tests of what lies around an encoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from snellen.errors import ImageError, UsageError
+from snellen.records import Choice, ModelRecord, Origin
+
+RECORD = ModelRecord(
+    name="fake",
+    variant="fake",
+    library="timm",
+    family="vit",
+    dialect=None,
+    origin=Origin(kind="seed", seed=0),
+    recipe="squash 2 nearest",
+    recipe_hash="abc",
+    pool="cls",
+    dtype="float32",
+    device="cpu",
+    version="0",
+    choices=(Choice("cpu", "nothing else here"),),
+)
+
+
+class FakeRecipe:
+    apply_orientation = True
+
+    def pixels(self, picture):
+        if picture.width > 500:
+            raise ImageError("too long and thin")
+        value = float(picture.rgb.getpixel((0, 0))[0])
+        return torch.full((3, 2, 2), value)
+
+
+class FakeFeatures:
+    grid = (2, 2)
+
+    def __init__(self, n):
+        self.n = n
+
+    def named(self):
+        return {
+            "cls": torch.ones(self.n, 2),
+            "registers": torch.ones(self.n, 0, 2),
+            "patches": torch.ones(self.n, 4, 2),
+        }
+
+
+class FakeModel:
+    """Gives [red, 2 x red] for each image."""
+
+    record = RECORD
+
+    def __init__(self):
+        self.recipe = FakeRecipe()
+        self.batches = []
+
+    def embed_pixels(self, pixels):
+        self.batches.append(len(pixels))
+        red = pixels[:, 0, 0, 0]
+        return torch.stack([red, 2 * red], dim=1).numpy()
+
+    def features(self, images):
+        return FakeFeatures(len(images))
+
+    def feature_maps(self, images, layers):
+        return {f"block.{layer}": torch.ones(len(images), 2, 2, 2) for layer in layers}
+
+    def classify(self, images, top=5):
+        if top > 100:
+            raise UsageError("no classifier here")
+        if any(not Path(image).exists() for image in images):
+            raise ImageError("not there")
+        return [[("cat", 0.75), ("dog", 0.25)][:top] for _ in images]
+
+
+def picture(path: Path, red: int, size=(4, 3)) -> str:
+    """Write one picture of one colour."""
+    Image.new("RGB", size, (red, 0, 0)).save(path)
+    return str(path)

@@ -1,0 +1,189 @@
+"""Every kind of device through one contract; those that are not on this machine are simulated.
+
+``SNELLEN_TEST_DEVICES=cpu,cuda`` names the real devices to test; one that is named and missing fails.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import types
+
+import pytest
+import torch
+
+from snellen.devices import DTYPES, Device, resolve
+from snellen.errors import DeviceUnavailable, MissingPackage, UnknownName, UsageError
+
+REAL = tuple(os.environ.get("SNELLEN_TEST_DEVICES", "cpu").split(","))
+FAKE = ("fake cuda:1", "fake npu:1", "fake xpu:0", "fake mps:0")
+
+
+class FakeBackend(types.SimpleNamespace):
+    """What torch.cuda and torch.npu offer, for two devices that compute nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(waited=[], capability=(8, 0))
+
+    def is_available(self):
+        return True
+
+    def device_count(self):
+        return 2
+
+    def synchronize(self, index):
+        self.waited.append(index)
+
+    def mem_get_info(self, index):
+        return 3, 4
+
+    def max_memory_allocated(self, index):
+        return 1
+
+    def get_device_name(self, index):
+        return f"Fake {index}"
+
+    def get_device_capability(self, index):
+        return self.capability
+
+    def get_device_properties(self, index):
+        return types.SimpleNamespace(name=f"Fake {index}", total_memory=4, major=8, minor=0)
+
+
+def simulate(kind: str, monkeypatch: pytest.MonkeyPatch) -> FakeBackend:
+    backend = FakeBackend()
+    if kind == "npu":
+        package = types.ModuleType("torch_npu")
+        package.npu, package.__version__ = backend, "2.9.0"  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "torch_npu", package)
+    else:
+        monkeypatch.setattr(torch, kind, backend)
+        monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: torch.device(kind))
+        monkeypatch.setattr(torch.accelerator, "device_count", lambda: 1)
+        monkeypatch.setattr(torch.accelerator, "synchronize", backend.synchronize)
+    return backend
+
+
+@pytest.fixture(params=[*REAL, *FAKE])
+def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Device:
+    fake, _, name = request.param.rpartition(" ")
+    if fake:
+        simulate(name.partition(":")[0], monkeypatch)
+    return resolve(name)
+
+
+def test_the_contract(device: Device) -> None:
+    assert resolve(device.name) == device
+    assert device.torch_name.partition(":")[0] == device.kind
+    described = device.describe()
+    assert json.loads(json.dumps(described)) == described
+    assert described["name"] == device.name
+    assert described["kind"] == device.kind
+    assert described["product"]
+    device.synchronize()
+    memory = device.memory()
+    assert memory is None or (0 < memory["free"] <= memory["total"] and memory["peak"] >= 0)
+
+
+def test_each_dtype_is_taken_or_refused_with_a_reason_and_an_offer_that_is_taken(device: Device) -> None:
+    device.check_dtype("float32")
+    assert set(device.refused()) <= set(DTYPES)
+    for dtype, reason in device.refused().items():
+        with pytest.raises(DeviceUnavailable) as caught:
+            device.check_dtype(dtype)
+        assert reason in str(caught.value)
+        assert caught.value.todo.startswith("--dtype ")
+        device.check_dtype(caught.value.todo.removeprefix("--dtype "))
+    with pytest.raises(UnknownName, match="did you mean bfloat16"):
+        device.check_dtype("bfloat61")
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_a_real_device_computes_in_every_dtype_it_takes(name: str) -> None:
+    device = resolve(name)
+    for dtype in set(DTYPES) - set(device.refused()):
+        x = torch.full((4, 4), 0.5, dtype=getattr(torch, dtype), device=device.torch_name)
+        assert (x @ x).dtype == getattr(torch, dtype)
+        device.synchronize()
+
+
+def test_the_dtypes_of_each_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set(resolve("cpu").refused()) == {"float16"}
+    backend = simulate("cuda", monkeypatch)
+    assert not resolve("cuda").refused()
+    backend.capability = (7, 5)
+    assert set(resolve("cuda").refused()) == {"bfloat16"}
+    simulate("npu", monkeypatch)
+    assert set(resolve("npu").refused()) == {"float64"}
+    simulate("mps", monkeypatch)
+    assert set(resolve("mps").refused()) == {"float64"}
+
+
+def test_the_refusal_of_float16_on_a_cpu_in_full() -> None:
+    with pytest.raises(DeviceUnavailable) as caught:
+        resolve("cpu").check_dtype("float16")
+    assert str(caught.value) == (
+        "float16 is refused on cpu: "
+        "torch multiplies float16 matrices on a CPU about 200 times slower than float32 ones\n"
+        "  expected: float32 or bfloat16 or float64 on cpu\n"
+        "  next: --dtype bfloat16"
+    )
+
+
+@pytest.mark.parametrize("kind", ["cuda", "npu"])
+def test_synchronize_waits_for_the_device_it_names(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = simulate(kind, monkeypatch)
+    resolve(f"{kind}:1").synchronize()
+    assert backend.waited == [1]
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("cudaa", UnknownName, "did you mean cuda"),
+        ("gpu", UnknownName, "one of cpu, cuda, npu, xpu, mps"),
+        ("", UnknownName, "no device named ''"),
+        ("cuda:one", UsageError, "the index 'one'"),
+        ("cuda:", UsageError, "the index ''"),
+        ("cuda:-1", UsageError, "the index '-1'"),
+        ("cuda:7", DeviceUnavailable, "no cuda:7 on this machine \\(2 found\\)\n  expected: cuda:0 to cuda:1"),
+        ("npu:2", DeviceUnavailable, "no npu:2 on this machine \\(2 found\\)"),
+        ("cpu:1", DeviceUnavailable, "there is no cpu:1"),
+    ],
+)
+def test_names_that_find_nothing(name: str, error: type[Exception], message: str, monkeypatch) -> None:
+    simulate("cuda", monkeypatch)
+    simulate("npu", monkeypatch)
+    with pytest.raises(error, match=message):
+        resolve(name)
+
+
+def test_none_present(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = simulate("cuda", monkeypatch)
+    monkeypatch.setattr(backend, "is_available", lambda: False)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: None)
+    for kind in ("cuda", "xpu", "mps"):
+        with pytest.raises(DeviceUnavailable, match=f"there is no {kind} device on this machine \\(0 found\\)"):
+            resolve(kind)
+
+
+def test_npu_without_its_package_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch_npu", None)
+    with pytest.raises(MissingPackage, match=r"pip install 'snellen\[npu\]'"):
+        resolve("npu")
+
+
+def test_npu_whose_package_does_not_load_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    (tmp_path / "torch_npu.py").write_text("raise ImportError('libascendcl.so: cannot open shared object file')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "torch_npu", raising=False)
+    with pytest.raises(DeviceUnavailable, match="does not load: libascendcl"):
+        resolve("npu")
+
+
+def test_the_system_keeps_no_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pathlib.Path.read_text", lambda *a, **k: (_ for _ in ()).throw(OSError()))
+    cpu = resolve("cpu")
+    assert cpu.memory() is None
+    assert cpu.describe()["bfloat16_instructions"] is None
