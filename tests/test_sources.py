@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import fnmatch
+import hashlib
 import inspect
+import json
 import os
+import subprocess
 import sys
+import threading
 import types
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 
-from snellen.checkpoints import hub, modelscope, sources
-from snellen.checkpoints.files import find_in_folder
+from snellen.checkpoints import hub, modelscope
+from snellen.checkpoints.files import find_in_folder, open_tensors
 from snellen.checkpoints.snapshots import Snapshot, is_complete
 from snellen.checkpoints.sources import locate
 from snellen.errors import BadFile, MissingPackage, UsageError, WeightsUnavailable
 
 NAME = "meadow/dino.v2-small"
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +50,7 @@ class Asked:
 
     def __call__(self, repo, revision=None):
         self.calls.append((repo, revision))
-        return Snapshot(sources.Path("hub folder"), "c" * 40, False, "fetched")
+        return Snapshot(Path("hub folder"), "c" * 40, False, "fetched")
 
 
 def model(folder):
@@ -80,6 +89,7 @@ PATHS = [
     "../x.pth",
     "/nowhere/x",
     "~/x",
+    "~nobody-here/x",
     "x.safetensors",
     "org/x.pth",
     "a/b/c",
@@ -103,6 +113,8 @@ def test_a_misspelt_path_is_told_the_nearest(tmp_path):
         locate("dinov2_smal.pth")
     with pytest.raises(WeightsUnavailable, match="there is no folder 'gone' either"):
         locate("gone/x.pth")
+    with pytest.raises(WeightsUnavailable, match="cannot be looked into"):
+        locate("dinov2_small.pth/x.pth")
 
 
 @pytest.mark.parametrize("spec", ["", " ", "seed:0"])
@@ -156,7 +168,6 @@ def test_a_clone_is_found_by_name(tmp_path, monkeypatch, place, written):
     folder = model(root / written)
     found = locate(NAME)
     assert (found.path, found.origin, found.repo) == (folder, "search path", NAME)
-    assert locate("dino.v2-small").path == folder or written != "dino.v2-small"
     assert not place.calls
 
 
@@ -197,8 +208,6 @@ def test_a_revision_is_not_taken_from_a_folder_that_does_not_tell_its_own(tmp_pa
 
 
 def test_a_pointer_in_a_clone_is_told_when_it_is_opened(tmp_path, monkeypatch):
-    from snellen.checkpoints.files import open_tensors
-
     (root,) = shelves(tmp_path, monkeypatch, "a")
     folder = model(root / "dino.v2-small")
     (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
@@ -230,8 +239,6 @@ def library(monkeypatch, tmp_path):
     module.calls, module.has, module.error = [], {"model.safetensors"}, None
 
     def snapshot_download(model_id, revision=None, cache_dir=None, allow_patterns=None):
-        import fnmatch
-
         module.calls.append((model_id, revision, cache_dir, allow_patterns))
         if module.error:
             raise module.error
@@ -239,7 +246,7 @@ def library(monkeypatch, tmp_path):
         folder.mkdir(exist_ok=True)
         for name in module.has:
             if any(fnmatch.fnmatch(name, pattern) for pattern in allow_patterns):
-                (folder / name).write_bytes(b"x")
+                (folder / name).write_text("{}")
         return str(folder)
 
     module.snapshot_download = snapshot_download
@@ -323,6 +330,88 @@ def test_download_without_the_library(monkeypatch):
     monkeypatch.setitem(sys.modules, "modelscope", None)
     with pytest.raises(MissingPackage, match=r"snellen\[modelscope\]"):
         locate(f"modelscope:{NAME}")
+
+
+def test_the_library_takes_what_it_is_given():
+    from modelscope import snapshot_download
+
+    signature = inspect.signature(snapshot_download)
+    signature.bind(NAME, revision=None, allow_patterns=["*"], cache_dir="x")
+    with pytest.raises(TypeError):  # the control: it does not take just anything
+        signature.bind(NAME, patterns=["*"])
+
+
+class Site(BaseHTTPRequestHandler):
+    """As much of ModelScope as a download needs: the list of files, and the files."""
+
+    files: dict[str, bytes]
+    fetched: list[str]
+
+    def log_message(self, *args):
+        return
+
+    def do_GET(self):
+        address = urlsplit(self.path)
+        query = parse_qs(address.query)
+        if address.path == f"/api/v1/models/{NAME}/repo/files":
+            rows = [
+                {
+                    "Path": name,
+                    "Name": name,
+                    "Type": "blob",
+                    "Size": len(data),
+                    "Sha256": hashlib.sha256(data).hexdigest(),
+                }
+                for name, data in self.files.items()
+            ]
+            return self.send(200, json.dumps({"Code": 200, "Success": True, "Data": {"Files": rows}}).encode())
+        if address.path == f"/api/v1/models/{NAME}/repo":
+            self.fetched.append(query["FilePath"][0])
+            return self.send(200, self.files[query["FilePath"][0]])
+        return self.send(404, b"{}")
+
+    def send(self, status, body):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+USER = """
+import sys
+from snellen.checkpoints.sources import locate
+found = locate(sys.argv[1])
+print(found.origin, found.path)
+"""
+
+
+def test_the_real_library_against_a_site_on_loopback(tmp_path):
+    """In a process of its own, which reads the environment as a user's does; the second time nothing is asked."""
+    data = {"config.json": b"{}", "model.safetensors": save({"w": torch.ones(500)}), "flax_model.msgpack": b"f" * 99}
+    site = type("Bound", (Site,), {"files": data, "fetched": []})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), site)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    env = {**os.environ, "MODELSCOPE_CACHE": str(tmp_path / "cache"), "PYTHONPATH": str(ROOT / "src")}
+    env["MODELSCOPE_ENDPOINT"] = f"http://127.0.0.1:{server.server_address[1]}"
+
+    def run(name):
+        command = [sys.executable, "-c", USER, f"modelscope:{name}"]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        return done.stdout.strip() or done.stderr
+
+    try:
+        first, second, absent = run(NAME), run(NAME), run("meadow/absent")
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert sorted(site.fetched) == ["config.json", "model.safetensors"]
+    assert first.startswith("modelscope /")
+    assert second == first.replace("modelscope", "modelscope cache", 1)
+    assert "ModelScope has no meadow/absent" in absent
+    with open_tensors(Path(first.partition(" ")[2])) as tensors:
+        assert torch.equal(tensors.read("w"), torch.ones(500))
 
 
 def test_bad_modelscope_names(library):

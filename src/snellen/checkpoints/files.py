@@ -7,6 +7,7 @@ is, is decided by ``sniff``; how it is read, by the readers beside this file; wh
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections import defaultdict
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ def open_tensors(path: Path, wrapper: str | None = None) -> Tensors:
     the only one there is taken. Raises BadFile for everything that is not a readable checkpoint.
     """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike Path.is_dir, does not raise where a parent may not be entered
         path = find_in_folder(path).weights
     kind = identify(path)
     if wrapper is not None and kind != "torch":

@@ -159,7 +159,7 @@ def write_config(family: str, config: EncoderConfig, image: int, labels: tuple[s
     )
     settings = SETTINGS[kind]
     document: Json = {"model_type": kind, **settings.held, "image_size": image}
-    document |= {key: getattr(config, name) for name, key in settings.same.items()}
+    document |= {key: _json(getattr(config, name)) for name, key in settings.same.items()}
     classes = config.classes if isinstance(config, ViTConfig) else 0
     document["architectures"] = [settings.architecture[1 if classes else 0]]
     if isinstance(config, ViTConfig):
@@ -185,3 +185,7 @@ def _stated(family: str, config: ViTConfig) -> Json:
         act = "silu" if gated else "gelu"
         return {"use_gated_mlp": gated, "hidden_act": act, "query_bias": bias, "value_bias": bias}
     return {}
+
+
+def _json(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

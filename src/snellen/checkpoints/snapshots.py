@@ -1,7 +1,7 @@
 """What a model hub leaves on the disk: a folder that holds one revision of a repository.
 
 Shared by the hubs: the record of a snapshot, the test that nothing of it is missing, and the ways out that every
-"no weights" message ends with. Imports nothing but the standard library.
+"no weights" message ends with.
 """
 
 from __future__ import annotations

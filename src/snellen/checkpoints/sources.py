@@ -68,11 +68,16 @@ def _existing(spec: str) -> Located | None:
     """Return the file or folder of that name, if there is one; with what follows a '#' taken as wrapper."""
     whole, _, wrapper = spec.rpartition("#")
     for text, entry in ((spec, None), (whole, wrapper or None)):
-        path = Path(text).expanduser()
+        path = _expanded(text)
         if text and os.path.lexists(path):
-            origin: Origin = "folder" if path.is_dir() else "file"
+            origin: Origin = "folder" if os.path.isdir(path) else "file"
             return Located(path=path, origin=origin, reason=f"the {origin} '{path}' exists", wrapper=entry)
     return None
+
+
+def _expanded(text: str) -> Path:
+    """Replace "~"; leave alone the home of a user who does not exist."""
+    return Path(os.path.expanduser(text))
 
 
 def _looks_like_path(spec: str) -> bool:
@@ -81,12 +86,14 @@ def _looks_like_path(spec: str) -> bool:
 
 
 def _no_such_path(spec: str) -> WeightsUnavailable:
-    path = Path(spec.partition("#")[0]).expanduser()
-    if path.parent.is_dir():
-        near = nearest(path.name, [entry.name for entry in path.parent.iterdir()])
+    path = _expanded(spec.partition("#")[0])
+    try:
+        near = nearest(path.name, os.listdir(path.parent))
         todo = f"did you mean {' or '.join(str(path.parent / name) for name in near)}?" if near else ""
-    else:
+    except FileNotFoundError:
         todo = f"check the path: there is no folder '{path.parent}' either"
+    except (OSError, ValueError):
+        todo = f"check the path: '{path.parent}' cannot be looked into"
     return WeightsUnavailable(f"there is no file or folder '{spec}'", expected=FORMS, todo=todo)
 
 
@@ -130,7 +137,7 @@ def _hits(repo: str, revision: str | None) -> Iterator[tuple[Path, str | None]]:
 
 def _roots() -> list[Path]:
     """List the folders of the search path; raise UsageError for one that does not exist."""
-    roots = [Path(text).expanduser() for text in os.environ.get(SEARCH_PATH, "").split(os.pathsep) if text]
+    roots = [_expanded(text) for text in os.environ.get(SEARCH_PATH, "").split(os.pathsep) if text]
     for root in roots:
         if not root.is_dir():
             raise UsageError(

@@ -24,18 +24,21 @@ SHOWN = 8
 
 @dataclass
 class Digest:
-    """A sha256 over native tensors in the encoder's order, as they are stored; the same in whatever dialect they come."""
+    """A sha256 over native tensors as they are stored: the same in whatever dialect, order or format they come."""
 
-    _hash: hashlib._Hash = field(default_factory=hashlib.sha256)
+    _tensors: dict[str, str] = field(default_factory=dict)
 
     def add(self, name: str, tensor: Tensor) -> None:
         """Take in one tensor: its name, dtype, shape and bytes."""
-        self._hash.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        self._hash.update(raw_bytes(tensor.contiguous()))
+        header = f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode()
+        whole = hashlib.sha256(header)
+        whole.update(raw_bytes(tensor.contiguous()))
+        self._tensors[name] = whole.hexdigest()
 
     def hex(self) -> str:
-        """Return the digest as text."""
-        return self._hash.hexdigest()
+        """Return the digest of the tensors' digests in the order of their names."""
+        lines = "\n".join(f"{name} {digest}" for name, digest in sorted(self._tensors.items()))
+        return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def shapes_of(tensors: Tensors) -> dict[str, tuple[int, ...]]:

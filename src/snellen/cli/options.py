@@ -62,7 +62,7 @@ def encoder(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that choose an encoder and its place; the command receives them as ``wanted``."""
 
     @functools.wraps(command)
-    def gather(model: str, weights: str | None, recipe: str | None, device: str, dtype: str, **own: Any) -> Any:  # noqa: ANN401
+    def gather(model: str, weights: str | None, recipe: str | None, device: str, dtype: str, **own: Any) -> Any:
         return command(Wanted(model=model, weights=weights, recipe=recipe, device=device, dtype=dtype), **own)
 
     for option in reversed(ENCODER):  # the help lists them in the order they are written

@@ -35,10 +35,11 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 
 def fields(values: Mapping[str, object]) -> None:
-    """Print names and values under each other to stdout; a list takes a line for each of its entries."""
+    """Print names and values under each other to stdout; a list or mapping takes a line for each of its entries."""
     width = max(map(len, values), default=0)
     for name, value in values.items():
-        entries = list(map(_text, value)) if isinstance(value, (list, tuple)) else [_text(value)]
+        lines = [f"{key}: {entry}" for key, entry in value.items()] if isinstance(value, Mapping) else value
+        entries = list(map(_text, lines)) if isinstance(lines, (list, tuple)) else [_text(lines)]
         for number, entry in enumerate(entries or ["-"]):
             click.echo(f"{'' if number else name:<{width}}  {entry}")
 

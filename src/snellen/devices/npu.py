@@ -51,8 +51,8 @@ def find(index: int) -> NPU:
     return NPU(name=f"npu:{index}", kind="npu", index=index)
 
 
-def _package() -> Any:  # noqa: ANN401  (torch_npu carries no types)
-    """Import torch_npu, and say what is wrong where that fails."""
+def _package() -> Any:
+    """Import torch_npu, which carries no types, and say what is wrong where that fails."""
     try:
         return importlib.import_module("torch_npu")
     except ModuleNotFoundError as error:

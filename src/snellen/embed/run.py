@@ -67,7 +67,7 @@ class Prepared:
 def embed(model: Embeds, paths: Iterable[str], *, batch_size: int = 16, workers: int = 2) -> Iterator[Row]:
     """Yield the outcome and the vector of every path, in the order of ``paths``.
 
-    ``workers`` threads decode while the encoder computes; at most one batch and a few images more are held in memory.
+    ``workers`` threads decode while the encoder computes; at most two batches and a few images more are in memory.
     """
     with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
         numbered = enumerate(paths)

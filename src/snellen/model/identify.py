@@ -122,6 +122,8 @@ def _by_transformers(document: Json, spelling: Spelling, shapes: Shapes, where: 
     image = int(document.get("image_size", 224))
     if not rows:
         named = Named(where, where, _stranger(family, config, image, where), "transformers")
+        if isinstance(config, ViTConfig) and config.pooler:
+            config = replace(config, pool="tanh_cls")  # what transformers calls its pooler_output
         choice = Choice(family, "its config.json describes this network, which is no row of the zoo")
     else:
         # The rows that are left differ in their training only; what differs in use comes from the folder's own files.

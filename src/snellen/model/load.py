@@ -52,7 +52,7 @@ def load(
         return _drawn(str(asked.name), asked.seed, recipe, _Place(place, dtype))
     with opened(asked.weights, revision) as source:
         identity = identify(source.tensors, source.document, asked.name, source.where)
-        own = _own_recipe(identity.named, source)
+        own = _own_recipe(identity, source)
         chosen, config = choose_recipe(recipe or own.value, identity.config)
         choices = (*asked.choices, *source.choices, *identity.choices, *((own,) if recipe is None else ()))
         spelled = identity.spelling.plan(config)
@@ -145,10 +145,9 @@ def _check_absent(named: Named, config: EncoderConfig, encoder: Encoder) -> None
             )
 
 
-def _own_recipe(named: Named, source: Opened) -> Choice:
+def _own_recipe(identity: Identity, source: Opened) -> Choice:
     """Choose the recipe of the weights' own folder where it states one, else the library's."""
-    text = recipe_for(named.variant, named.library)
-    pool = Recipe.parse(text).pool
+    named, pool = identity.named, identity.config.pool
     document = source.document or {}
     if named.library == "transformers" and source.processor:
         return Choice(from_processor(source.processor, pool), "preprocessor_config.json beside the weights")
@@ -156,6 +155,7 @@ def _own_recipe(named: Named, source: Opened) -> Choice:
         return Choice(
             from_timm(document["pretrained_cfg"], pool), "pretrained_cfg in the config.json beside the weights"
         )
+    text = Recipe.parse(recipe_for(named.variant, named.library)).with_pool(pool).text
     return Choice(text, f"what {named.library} does for {named.name}")
 
 

@@ -42,7 +42,8 @@ class Wanted:
 def wanted(name: str, weights: str | None) -> Wanted:
     """Sort out what ``name`` and ``weights`` mean together.
 
-    A name alone may be a path, a ``modelscope:`` id, or a variant whose weights are then looked for on the hub.
+    A name alone may be a path, a ``modelscope:`` id, a variant whose weights are then looked for on the hub, or the hub id
+    of somebody's own weights: one whose organisation has no weights in the zoo, where it would be a misspelt name.
     """
     if weights is not None:
         return Wanted(name, weights)
@@ -51,7 +52,7 @@ def wanted(name: str, weights: str | None) -> Wanted:
             f"{name!r} says how weights are drawn, not of which encoder",
             todo="name the model, and give the seed as weights",
         )
-    if name.startswith("modelscope:") or _is_path(name):
+    if name.startswith("modelscope:") or _is_path(name) or _is_strangers(name):
         return Wanted(None, name)
     named = zoo.find(name)
     if named.repo is None:
@@ -79,18 +80,15 @@ def opened(weights: str, revision: str | None) -> Iterator[Opened]:
     from snellen.checkpoints.sniff import read_json
     from snellen.checkpoints.sources import locate
 
-    spec, wrapper = weights, None
-    if "#" in weights and not Path(weights).exists():
-        spec, _, wrapper = weights.rpartition("#")
-    located = locate(spec, revision=revision)
+    located = locate(weights, revision=revision)
     folder = located.path if located.path.is_dir() else None
-    with open_tensors(located.path, wrapper) as tensors:
+    with open_tensors(located.path, located.wrapper) as tensors:
         yield Opened(
             tensors=tensors,
             document=_json(folder, "config.json", read_json),
             processor=_json(folder, "preprocessor_config.json", read_json),
             origin=_origin(located),
-            where=f"'{spec}'",
+            where=f"'{weights}'",
             choices=(Choice(str(located.origin), located.reason),),
         )
 
@@ -110,3 +108,10 @@ def _origin(located: Any) -> Origin:
 
 def _is_path(name: str) -> bool:
     return Path(name).expanduser().exists() or name.startswith((".", "/", "~"))
+
+
+def _is_strangers(name: str) -> bool:
+    """Tell whether ``name`` is a hub id of an organisation that the zoo has no weights of."""
+    organisation, slash, _ = name.partition("/")
+    ours = {"timm", *(known.partition("/")[0] for known in zoo.names() if "/" in known)}
+    return bool(slash) and organisation not in ours and ":" not in organisation
