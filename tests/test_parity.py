@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from parity.cases import CONV, D2, D3, VIT, Case, cases
-from parity.compare import Distance, distances, inward, outward
 
 import snellen.encoders.vit as vit_module
+from parity.cases import CONV, D2, D3, VIT, Case, cases
+from parity.compare import Distance, distances, inward, outward
 from snellen.encoders.build import build
 from snellen.encoders.config import ConvNeXtConfig
 from snellen.encoders.position import rotation
@@ -58,7 +58,9 @@ def interleaved(x, turn):
 
 def with_turned_registers(grid, prefix, *rest):
     """Give the prefix tokens the angle of the first patch."""
-    return tuple(torch.cat([t[prefix : prefix + 1].expand(prefix, -1), t[prefix:]]) for t in rotation(grid, prefix, *rest))
+    return tuple(
+        torch.cat([t[prefix : prefix + 1].expand(prefix, -1), t[prefix:]]) for t in rotation(grid, prefix, *rest)
+    )
 
 
 def permute_qkv(encoder) -> None:
@@ -73,7 +75,10 @@ def drop_layer_scale(encoder) -> None:
 
 
 @pytest.mark.parametrize("library", ["timm", "transformers"])
-@pytest.mark.parametrize(("family", "eps"), [("dinov2", 1e-5), ("dinov3_vit", 1e-6), ("dinov3_convnext", 1e-5), ("aimv2", 1e-6), ("vit", 1e-5)])
+@pytest.mark.parametrize(
+    ("family", "eps"),
+    [("dinov2", 1e-5), ("dinov3_vit", 1e-6), ("dinov3_convnext", 1e-5), ("aimv2", 1e-6), ("vit", 1e-5)],
+)
 def test_the_eps_of_another_family_is_seen(family: str, eps: float, library: str) -> None:
     case = case_of(family, library)
     assert suite_sees(case, config=replace(case.config, eps=eps))

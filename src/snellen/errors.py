@@ -14,6 +14,7 @@
     │   ├── UnknownDialect        tensors, but of no known encoder
     │   └── KeyMismatch           missing, unexpected, wrong-shaped or non-finite tensors
     └── ImageError                one image cannot be used; the others are not affected     (exit code 1)
+        └── TooLarge              more pixels than are decoded without being asked to
 
 The command line prints the message; the traceback is shown only with ``--debug``.
 """
@@ -110,11 +111,18 @@ class ImageError(SnellenError):
     exit_code = 1
 
 
+class TooLarge(ImageError):
+    """One image has more pixels than are decoded without being asked to."""
+
+
 def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     """Return up to ``count`` of the known names closest in spelling to ``name``, best first.
 
     Letter case is ignored, and a hub organisation ("facebook/") counts for nothing.
     """
-    by_key = {full.lower().rpartition("/")[2]: full for full in known}
+    asked = name.partition("/")[0] if "/" in name else ""
+    # Where two names end alike, the one from the organisation that was asked for is meant.
+    ordered = sorted(known, key=lambda full: bool(asked) and full.startswith(asked + "/"))
+    by_key = {full.lower().rpartition("/")[2]: full for full in ordered}
     keys = difflib.get_close_matches(name.lower().rpartition("/")[2], by_key, n=count, cutoff=0.6)
     return [by_key[key] for key in keys]

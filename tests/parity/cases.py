@@ -1,4 +1,7 @@
-"""The shrunken encoders of the parity suite: every family, MLP, register count and bias mode, two to four blocks deep."""
+"""The shrunken encoders of the parity suite:
+
+every family, MLP, register count and bias mode, two to four blocks deep.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,8 @@ from snellen.encoders.config import ConvNeXtConfig, EncoderConfig, ViTConfig
 
 Size = tuple[int, int]
 
-# How far float64 results may lie apart (relative Frobenius): as far as the library's own float32 arithmetic goes, which it keeps
-# whatever the model's dtype. Measured, and rounded up to the next 1 or 5.
+# How far float64 results may lie apart (relative Frobenius): as far as the library's own float32 arithmetic goes,
+# which it keeps whatever the model's dtype. Measured, and rounded up to the next 1 or 5.
 EXACT = 1e-12  # everything in float64
 ROPE = 1e-7  # angles and their cosines are float32 in timm and transformers
 RESIZED = 5e-7  # position tables are resized in float32, but for transformers' ViT
@@ -55,14 +58,16 @@ def _limit(family: str, config: EncoderConfig, spelling: str, size: Size) -> flo
         return EXACT
     if config.position == "rope":
         return ROPE
-    library = spelling.split()[0]
+    library = spelling.partition(" ")[0]
     if config.norm == "rms" and library == "transformers":
         return RMS
     resized = size != (config.grid * config.patch,) * 2
     return RESIZED if resized and (family, library) != ("vit", "transformers") else EXACT
 
 
-def _timm(name: str, family: str, config: EncoderConfig, architecture: str, spelling: str, sizes: tuple[Size, ...]) -> Case:
+def _timm(
+    name: str, family: str, config: EncoderConfig, architecture: str, spelling: str, sizes: tuple[Size, ...]
+) -> Case:
     return _case(name, family, config, spelling, partial(timm_oracle, architecture, config, **_shrunk(config)), sizes)
 
 
@@ -71,7 +76,9 @@ def _transformers(name: str, family: str, config: EncoderConfig, sizes: tuple[Si
     document = write_config(family, config, image)
     document.pop("architectures")
     build = partial(transformers_oracle, family, document, config)
-    return _case(name, family, config, "transformers 5 in memory" if family != "aimv2" else "transformers", build, sizes)
+    return _case(
+        name, family, config, "transformers 5 in memory" if family != "aimv2" else "transformers", build, sizes
+    )
 
 
 def _shrunk(config: EncoderConfig) -> dict[str, object]:
@@ -138,9 +145,18 @@ def cases() -> list[Case]:
     """Return every case; an encoder appears once for each library that has it."""
     return [
         _timm("gelu", "dinov2", D2, "vit_small_patch14_dinov2", "timm", D2_SIZES),
-        _timm("gelu, 4 registers", "dinov2", replace(D2, registers=4), "vit_small_patch14_reg4_dinov2", "timm", D2_SIZES),
+        _timm(
+            "gelu, 4 registers", "dinov2", replace(D2, registers=4), "vit_small_patch14_reg4_dinov2", "timm", D2_SIZES
+        ),
         _timm("swiglu", "dinov2", D2_GLU, "vit_giant_patch14_dinov2", "timm", D2_SIZES),
-        _timm("swiglu, 4 registers", "dinov2", replace(D2_GLU, registers=4), "vit_giant_patch14_reg4_dinov2", "timm", D2_SIZES),
+        _timm(
+            "swiglu, 4 registers",
+            "dinov2",
+            replace(D2_GLU, registers=4),
+            "vit_giant_patch14_reg4_dinov2",
+            "timm",
+            D2_SIZES,
+        ),
         _transformers("gelu", "dinov2", replace(D2, resize="bicubic"), D2_SIZES),
         _transformers("gelu, 4 registers", "dinov2", replace(D2, registers=4), D2_SIZES),
         _transformers("swiglu", "dinov2", replace(D2_GLU, resize="bicubic"), D2_SIZES),
@@ -156,7 +172,9 @@ def cases() -> list[Case]:
         _transformers("convnext", "dinov3_convnext", CONV, CONV_SIZES),
         _timm("no classifier", "vit", VIT, "vit_small_patch16_224", "timm", VIT_SIZES),
         _timm("classifier", "vit", replace(VIT, classes=7), "vit_small_patch16_224", "timm", VIT_SIZES),
-        _transformers("tanh pooler", "vit", replace(VIT, eps=1e-12, resize="bicubic", pooler=True, pool="tanh_cls"), VIT_SIZES),
+        _transformers(
+            "tanh pooler", "vit", replace(VIT, eps=1e-12, resize="bicubic", pooler=True, pool="tanh_cls"), VIT_SIZES
+        ),
         _transformers("classifier", "vit", replace(VIT, eps=1e-12, resize="bicubic", classes=7), VIT_SIZES),
         _timm("grid 3", "aimv2", AIM, "aimv2_large_patch14_224", "timm", ((42, 42),)),
         _timm("grid 4", "aimv2", replace(AIM, grid=4), "aimv2_large_patch14_224", "timm", ((56, 56),)),

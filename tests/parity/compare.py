@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from parity.cases import Case, Size
-from parity.oracles import Stages, draw_everything
 from torch import Tensor
 
+from parity.cases import Case, Size
+from parity.oracles import Stages, draw_everything
 from snellen.checkpoints.dialects.rules import Plan, plan
 from snellen.checkpoints.recognise import compare as fit
 from snellen.checkpoints.seeded import draw

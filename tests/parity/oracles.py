@@ -1,7 +1,7 @@
-"""The libraries we must agree with, behind one face: build an encoder there, load tensors strictly, run it stage by stage.
+"""The libraries we must agree with, behind one face: build an encoder, load tensors strictly, run it stage by stage.
 
-Nothing here is used by the package. timm and transformers are imported on use, after conftest has declared torchvision's
-operators.
+Nothing here is used by the package. timm and transformers are imported on use, after conftest has declared
+torchvision's operators.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ anything else is refused by name. Checked against the configuration classes of t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from snellen.encoders.config import ConvNeXtConfig, EncoderConfig, ViTConfig
@@ -34,22 +34,22 @@ class Settings:
 
 
 _VIT = {"width": "hidden_size", "depth": "num_hidden_layers", "heads": "num_attention_heads", "patch": "patch_size"}
-_DINOV2 = {
-    "family": "dinov2",
-    "same": {**_VIT, "eps": "layer_norm_eps"},
-    "held": {"hidden_act": "gelu", "qkv_bias": True, "num_channels": 3},
-    "defaults": {"mlp_ratio": 4, "use_swiglu_ffn": False, "layer_norm_eps": 1e-6},
-}
+_DINOV2 = Settings(
+    family="dinov2",
+    same={**_VIT, "eps": "layer_norm_eps"},
+    fixed={"layer_scale": True, "resize": "bicubic"},
+    held={"hidden_act": "gelu", "qkv_bias": True, "num_channels": 3},
+    defaults={"mlp_ratio": 4, "use_swiglu_ffn": False, "layer_norm_eps": 1e-6},
+    architecture=("Dinov2Model", "Dinov2ForImageClassification"),
+)
 
 SETTINGS: dict[str, Settings] = {
-    "dinov2": Settings(
-        **_DINOV2,
-        fixed={"layer_scale": True, "resize": "bicubic"},
-        architecture=("Dinov2Model", "Dinov2ForImageClassification"),
-    ),
-    "dinov2_with_registers": Settings(
-        **{**_DINOV2, "same": {**_DINOV2["same"], "registers": "num_register_tokens"}},  # type: ignore[dict-item]
+    "dinov2": _DINOV2,
+    "dinov2_with_registers": replace(
+        _DINOV2,
+        same={**_DINOV2.same, "registers": "num_register_tokens"},
         fixed={"layer_scale": True, "resize": "bicubic_antialias"},
+        defaults={**_DINOV2.defaults, "num_register_tokens": 4},
         architecture=("Dinov2WithRegistersModel", "Dinov2WithRegistersForImageClassification"),
     ),
     "dinov3_vit": Settings(

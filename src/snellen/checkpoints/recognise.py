@@ -1,6 +1,7 @@
 """Which dialect a file is written in, and what parts of an encoder it holds.
 
-In: the names and shapes of an opened file. Out: the one dialect whose marks it bears, or an error that shows what was found.
+In: the names and shapes of an opened file. Out: the one dialect whose marks it bears, or an error that shows what was
+found.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from snellen.checkpoints.dialects import DIALECTS
-from snellen.checkpoints.dialects.rules import UNPREFIXED, Dialect, Plan, Rule, Shapes, plan
+from snellen.checkpoints.dialects.rules import Dialect, Plan, Rule, Shapes, plan, spelled_name
 from snellen.encoders.config import EncoderConfig, ViTConfig
 from snellen.errors import UnknownDialect
 
@@ -22,7 +23,7 @@ WRAPS = ("", "module.", "_orig_mod.", "backbone.", "teacher.backbone.", "timm_mo
 RELATIVES = {
     "text_encoder": "AIMv2-LiT, an encoder with a text tower: only encoders without one are run here",
     "text_model": "a model of pictures and text: only encoders of pictures are run here",
-    "Transformer/encoderblock_0/MultiHeadDotProductAttention_0": "big_vision's naming of a ViT: convert it to timm first",
+    "Transformer/encoderblock_0/MultiHeadDotProductAttention_0": "a ViT in big_vision's naming: convert it first",
     "dino_head": "a DINO training checkpoint, heads and all: take the released backbone",
 }
 
@@ -72,27 +73,30 @@ def with_parts(
     """Return ``config`` with the optional parts that the file holds: the tanh layer, and the classifier if ``head``."""
     if not isinstance(config, ViTConfig):
         return config
-    pooler = _foreign(spelling, "pooler.weight", "pooler.{p}") in shapes
-    config = replace(config, pooler=pooler, classes=0)
-    name = _foreign(spelling, "head.weight", "head.{p}") if head else None
-    if name not in shapes:
-        return config
-    rule = _rule(spelling.dialect, "head.weight", "head.{p}")
-    assert rule is not None
-    matrix = rule.op.read((torch.empty(shapes[name], device="meta"),), config)[0]
-    return replace(config, classes=matrix.shape[0])
+    config = replace(config, pooler=_held(spelling, "pooler.", shapes) is not None, classes=0)
+    matrix = _held(spelling, "head.", shapes) if head else None
+    return config if matrix is None else replace(config, classes=matrix.read(config))
 
 
-def _rule(dialect: Dialect, *natives: str) -> Rule | None:
-    return next((rule for rule in dialect.rules if isinstance(rule, Rule) and rule.native in natives), None)
+@dataclass(frozen=True, slots=True)
+class _Matrix:
+    """The weight of an optional linear layer, as a file holds it."""
+
+    rule: Rule
+    shape: tuple[int, ...]
+
+    def read(self, config: ViTConfig) -> int:
+        """Return its outputs."""
+        return self.rule.op.read((torch.empty(self.shape, device="meta"),), config)[0].shape[0]
 
 
-def _foreign(spelling: Spelling, *natives: str) -> str | None:
-    rule = _rule(spelling.dialect, *natives)
-    if rule is None or not isinstance(rule.foreign, str):
-        return None
-    name = rule.foreign.format(p="weight")
-    return spelling.wrap + (name[1:] if name.startswith(UNPREFIXED) else spelling.prefix + name)
+def _held(spelling: Spelling, layer: str, shapes: Mapping[str, tuple[int, ...]]) -> _Matrix | None:
+    """Return the weight of ``layer`` ("head.", "pooler."), if the dialect has a place for it and the file fills it."""
+    for rule in spelling.dialect.rules:
+        if isinstance(rule, Rule) and rule.native in (layer + "weight", layer + "{p}"):
+            name = spelled_name(str(rule.foreign).format(p="weight"), spelling.prefix, spelling.wrap)
+            return _Matrix(rule, shapes[name]) if name in shapes else None
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """Weights without a file: drawn from a seed, the same bits on every machine, every one of them large enough to matter.
 
-A fresh initialisation hides faults: LayerScale starts at 1e-5, so whole blocks hardly count; biases are zero, norms one.
-Here every parameter is drawn around the value that keeps activations of the order of one, and far enough from it that a
-dropped, swapped or stale one is seen.
+A fresh initialisation hides faults: LayerScale starts at 1e-5, so whole blocks hardly count; biases are zero, norms
+one. Here every parameter is drawn around the value that keeps activations of the order of one, and far enough from it
+that a dropped, swapped or stale one is seen.
 
 Numbers come from NumPy's Philox counter generator, whose stream is fixed for good, through exact integer arithmetic: no
 transcendental function, so no platform differs. Each tensor has a stream of its own, keyed by seed and name, so that
@@ -22,7 +22,8 @@ from snellen.encoders.config import EncoderConfig, ViTConfig
 
 CHUNK = 1 << 22
 
-# The end of a native name, and the centre and half-width of its values. None: a matrix, centred at 0, of variance 1 / fan_in.
+# The end of a native name, and the centre and half-width of its values. None: a matrix, centred at 0, of variance 1 /
+# fan_in.
 DRAWN: tuple[tuple[str, tuple[float, float] | None], ...] = (
     ("scale1.factor", (0.3, 0.2)),
     ("scale2.factor", (0.3, 0.2)),

@@ -1,7 +1,7 @@
 """From an opened file to an encoder's parameters, one tensor at a time, with every tensor accounted for.
 
-Nothing is loaded in part: names and shapes are held against the plan before a byte is read, and values are checked as they
-come. At no time is more in memory than the finished parameters and the tensors of one rule.
+Nothing is loaded in part: names and shapes are held against the plan before a byte is read, and values are checked as
+they come. At no time is more in memory than the finished parameters and the tensors of one rule.
 """
 
 from __future__ import annotations

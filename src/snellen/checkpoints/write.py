@@ -1,7 +1,7 @@
 """Write checkpoints: safetensors one tensor at a time, whole or in shards; torch and NumPy files from memory.
 
-Everything is written beside its place and moved there when it is whole, so that a run that is cut off leaves nothing that
-looks like a checkpoint.
+Everything is written beside its place and moved there when it is whole, so that a run that is cut off leaves nothing
+that looks like a checkpoint.
 """
 
 from __future__ import annotations
@@ -76,7 +76,10 @@ def write_torch(content: Content, path: Path) -> list[Path]:
 
 
 def write_npz(content: Content, path: Path) -> list[Path]:
-    """Write an uncompressed ``.npz``; the whole checkpoint is in memory. bfloat16 becomes float32, which holds it exactly."""
+    """Write an uncompressed ``.npz``; the whole checkpoint is in memory.
+
+    bfloat16 becomes float32, which holds it exactly.
+    """
     import numpy as np
     import torch
 

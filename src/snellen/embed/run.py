@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from snellen.embed.inputs import printable
-from snellen.errors import ImageError
+from snellen.errors import ImageError, TooLarge
 from snellen.images import Picture, decode
 from snellen.records import Outcome, Status
 
@@ -91,6 +91,8 @@ def prepare(recipe: Recipe, number: int, path: str) -> Prepared:
         notes = (*picture.notes, *_turned(recipe, picture))
         outcome = replace(outcome, width=picture.width, height=picture.height, notes=notes)
         return Prepared(outcome, pixels=recipe.pixels(picture))
+    except TooLarge as error:
+        return Prepared(_failed(outcome, str(error), "too_large"))
     except ImageError as error:
         return Prepared(_failed(outcome, str(error), "broken" if Path(path).exists() else "missing"))
 

@@ -51,6 +51,14 @@ class Stage(nn.Module):
             before = config.widths[index - 1]
             self.down = nn.Sequential(ChannelNorm(before, config.eps), nn.Conv2d(before, width, 2, 2))
         self.blocks = nn.ModuleList(Block(width, config.eps) for _ in range(config.depths[index]))
+        first = f"stage.{index}.down" if index else "stem"
+        self.names = (first, *(f"stage.{index}.block.{i:02d}" for i in range(config.depths[index])))
+
+    def forward(self, x: Tensor, keep: Keep) -> Tensor:  # [B, C before, h, w]
+        x = keep(self.names[0], self.down(x))
+        for name, block in zip(self.names[1:], self.blocks, strict=True):
+            x = keep(name, block(x))
+        return x  # [B, C, h, w]
 
 
 class ConvNeXt(nn.Module):
@@ -64,14 +72,12 @@ class ConvNeXt(nn.Module):
     def __init__(self, config: ConvNeXtConfig) -> None:
         super().__init__()
         self.config = config
-        self.body = nn.ModuleList(Stage(config, index) for index in range(4))
+        body = [Stage(config, index) for index in range(4)]
+        self.body = nn.ModuleList(body)
         self.norm = nn.LayerNorm(config.width, config.eps)
-        self.block_stages = tuple(_block(s, i) for s, depth in enumerate(config.depths) for i in range(depth))
-        inner = (
-            name for s, depth in enumerate(config.depths) for name in (_down(s), *(_block(s, i) for i in range(depth)))
-        )
-        self.stages = (*inner, "norm", "pooled")
-        self.layer_stages = tuple(_block(s, depth - 1) for s, depth in enumerate(config.depths))
+        self.stages = (*(name for stage in body for name in stage.names), "norm", "pooled")
+        self.block_stages = tuple(name for stage in body for name in stage.names[1:])
+        self.layer_stages = tuple(stage.names[-1] for stage in body)
         self.map_stages = self.layer_stages  # what timm's features_only returns
 
     def forward(self, pixels: Tensor, stages: Iterable[str] = ()) -> Features:
@@ -79,10 +85,8 @@ class ConvNeXt(nn.Module):
         keep = Keep(stages, self.stages)
         self.grid(pixels)
         x = pixels.to(self.norm.weight.dtype, memory_format=torch.channels_last)
-        for s, stage in enumerate(self.body):
-            x = keep(_down(s), stage.down(x))
-            for i, block in enumerate(stage.blocks):
-                x = keep(_block(s, i), block(x))  # [B, C, h, w]
+        for stage in self.body:
+            x = stage(x, keep)  # [B, C, h, w]
         return self.features(x, keep)
 
     def grid(self, pixels: Tensor) -> tuple[int, int]:
@@ -103,11 +107,3 @@ class ConvNeXt(nn.Module):
     def as_map(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
         """Return a stage's map, which it is already, [B, C, h, w]; ``grid`` is not needed."""
         return x
-
-
-def _down(stage: int) -> str:
-    return f"stage.{stage}.down" if stage else "stem"
-
-
-def _block(stage: int, index: int) -> str:
-    return f"stage.{stage}.block.{index:02d}"

@@ -168,7 +168,8 @@ class ViT(nn.Module):
 
         Registers have no position.
         """
-        config, prefix = self.config, []
+        config = self.config
+        prefix: list[Tensor] = []
         if config.class_token:
             prefix.append(self.cls)
         if config.position == "learned":

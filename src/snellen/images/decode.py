@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from PIL import Image, UnidentifiedImageError
 
-from snellen.errors import ImageError
+from snellen.errors import ImageError, TooLarge
 from snellen.images import sniff
 from snellen.images.convert import from_array, to_rgb
 from snellen.images.picture import Picture
@@ -42,7 +42,7 @@ def decode(source: Source | numpy.ndarray, *, max_pixels: int = MAX_PIXELS) -> P
 
     The pixels equal ``PIL.Image.open(path).convert("RGB")`` except where the notes say otherwise; the EXIF
     orientation is read, not applied. A file of several frames gives its first.
-    Raises ImageError for anything that cannot be decoded, and for more than ``max_pixels`` pixels.
+    Raises ImageError for anything that cannot be decoded, TooLarge for more than ``max_pixels`` pixels.
     """
     if isinstance(source, Image.Image):
         with quiet():
@@ -108,7 +108,7 @@ def _open(stream: BinaryIO, name: str, head: bytes) -> Image.Image:
     except Image.DecompressionBombError as error:
         todo = "shrink it, or raise both max_pixels and PIL.Image.MAX_IMAGE_PIXELS"
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
-        raise ImageError(
+        raise TooLarge(
             f"{name} is a decompression bomb: {error}", expected=f"<= {limit} pixels", todo=todo
         ) from error
     except Exception as error:  # a decoder may raise anything on a damaged header
@@ -118,7 +118,7 @@ def _open(stream: BinaryIO, name: str, head: bytes) -> Image.Image:
 def _picture(image: Image.Image, name: str, max_pixels: int) -> Picture:
     width, height = image.size
     if width * height > max_pixels:
-        raise ImageError(
+        raise TooLarge(
             f"{name} is {width} x {height} = {width * height} pixels",
             expected=f"at most {max_pixels}",
             todo="shrink it, or raise max_pixels if you trust the file",

@@ -77,8 +77,8 @@ def convert(src: str, dst: str | Path, *, dialect: str, name: str | None = None)
     """Write the checkpoint ``src`` to ``dst`` as ``dialect`` (timm, transformers, meta, apple, jax) spells it.
 
     timm and transformers get a folder with weights and configuration; meta a ``.pth``, jax an ``.npz``, apple a
-    ``.safetensors`` file. ``src`` is what ``load`` takes as weights, ``seed:N`` among it; ``name`` says which variant it
-    holds, where the file alone does not. Raises UsageError where ``dst`` exists or the family has no such dialect,
+    ``.safetensors`` file. ``src`` is what ``load`` takes as weights, ``seed:N`` among it; ``name`` says which variant
+    it holds, where the file alone does not. Raises UsageError where ``dst`` exists or the family has no such dialect,
     CheckpointError for a file that is not whole.
     """
     if dialect not in LIBRARIES:
@@ -136,7 +136,7 @@ def _write(native: Native, src: str, target: Path, library: str) -> ConvertRecor
         files=tuple(str(path) for path in files),
         tensors=len(entries),
         digest=native.digest,
-        notes=(*native.notes, *_notes(spelled, native)),
+        notes=(*native.notes, *_notes(spelled)),
     )
 
 
@@ -248,7 +248,7 @@ def _timm_config(variant: Variant, config: EncoderConfig, dialect: str) -> dict[
     }
 
 
-def _notes(spelled: Plan, native: Native) -> tuple[str, ...]:
+def _notes(spelled: Plan) -> tuple[str, ...]:
     """Say what the dialect could not hold, what it had to add, and what cannot be taken back."""
     dropped = (f"not written {key}: {because}" for key, because in spelled.dropped.items())
     added = (f"added {key}: {i.because}" for key, i in spelled.ignored.items() if i.restore)

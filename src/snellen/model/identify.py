@@ -51,8 +51,9 @@ class Identity:
 def identify(tensors: Tensors, document: Json | None, name: str | None, where: str) -> Identity:
     """Find out what the opened file is.
 
-    ``document`` is the folder's ``config.json``, if it has one; ``where`` names the file in errors. Raises UnknownDialect,
-    KeyMismatch (the file is of another variant than ``name``), or CheckpointError where it could be several.
+    ``document`` is the folder's ``config.json``, if it has one; ``where`` names the file in errors. Raises
+    UnknownDialect, KeyMismatch (the file is of another variant than ``name``), or CheckpointError where it could be
+    several.
     """
     shapes = {key: tensors.shape(key) for key in tensors}
     spelling = recognise(shapes, where)
@@ -73,7 +74,7 @@ def fitting(spelling: Spelling, shapes: Shapes, library: Library) -> dict[str, E
         if variant.family != spelling.dialect.family or name is None:
             continue
         config = with_parts(config_for(variant, library), spelling, shapes, head=variant.head != "none")
-        if _parts_agree(variant, config, library, spelling, shapes) and _fit(spelling, config, shapes).fits:
+        if _parts_agree(variant, config, spelling, shapes) and _fit(spelling, config, shapes).fits:
             found[name] = config
     return found
 
@@ -164,7 +165,7 @@ def _fit(spelling: Spelling, config: EncoderConfig, shapes: Shapes) -> Fit:
     return compare(spelling.plan(config), shapes)
 
 
-def _parts_agree(variant: Variant, config: EncoderConfig, library: Library, spelling: Spelling, shapes: Shapes) -> bool:
+def _parts_agree(variant: Variant, config: EncoderConfig, spelling: Spelling, shapes: Shapes) -> bool:
     """Tell whether classifier and tanh layer are those of the row."""
     if not isinstance(config, ViTConfig):
         return True

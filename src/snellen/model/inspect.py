@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from snellen.checkpoints.recognise import compare, recognise
@@ -77,15 +77,15 @@ def _find(source: Opened, name: str | None) -> Finding:
         spelling = recognise(shapes, source.where)
     except UnknownDialect as error:
         return Finding(why=error.seen)
-    known = {"family": spelling.dialect.family, "dialect": spelling.dialect.name}
+    known = Finding(family=spelling.dialect.family, dialect=spelling.dialect.name, why="")
     try:
         identity = identify(source.tensors, source.document, name, source.where)
     except KeyMismatch as error:
         why = f"fits no variant; the lists below hold it against {error.expected}"
-        return Finding(**known, why=why, missing=error.missing, unexpected=error.unexpected, misshapen=error.misshapen)
+        return replace(known, why=why, missing=error.missing, unexpected=error.unexpected, misshapen=error.misshapen)
     except (CheckpointError, UnknownName) as error:
-        return Finding(**known, why=error.seen)
+        return replace(known, why=error.seen)
     fit = compare(spelling.plan(identity.config), shapes)
     why = identity.choices[0].reason if identity.choices else "it was named"
     ignored = tuple(f"{key}: {because}" for key, because in fit.ignored)
-    return Finding(**known, variant=identity.named.name, why=why, ignored=ignored)
+    return replace(known, variant=identity.named.name, why=why, ignored=ignored)

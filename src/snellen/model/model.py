@@ -83,8 +83,9 @@ class Model:
     def feature_maps(self, images: Any, layers: Sequence[int | str] | None = None) -> dict[str, Tensor]:
         """Return the maps of inner layers, each [n, D, h, w], float32 on the CPU, without class token and registers.
 
-        ``layers`` are stage names or indices of blocks (ConvNeXt: of stages); negative ones count from the end. The default
-        is timm's ``features_only``: the last three blocks, or all four stages; like there, no norm is applied.
+        ``layers`` are stage names or indices of blocks (ConvNeXt: of stages); negative ones count from the end. The
+        default is timm's ``features_only``: the last three blocks, or all four stages; like there, no norm is
+        applied.
         """
         stages = self._map_stages(layers)
         features = self.features(images, stages)

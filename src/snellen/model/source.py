@@ -42,8 +42,9 @@ class Wanted:
 def wanted(name: str, weights: str | None) -> Wanted:
     """Sort out what ``name`` and ``weights`` mean together.
 
-    A name alone may be a path, a ``modelscope:`` id, a variant whose weights are then looked for on the hub, or the hub id
-    of somebody's own weights: one whose organisation has no weights in the zoo, where it would be a misspelt name.
+    A name alone may be a path, a ``modelscope:`` id, a variant whose weights are then looked for on the hub, or the
+    hub id of somebody's own weights: one whose organisation has no weights in the zoo, where it would be a misspelt
+    name.
     """
     if weights is not None:
         return Wanted(name, weights)
@@ -63,7 +64,7 @@ def wanted(name: str, weights: str | None) -> Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """Weights that lie open: the tensors, the ``config.json`` and ``preprocessor_config.json`` beside them, the origin."""
+    """Weights that lie open: the tensors, the configurations beside them, the origin."""
 
     tensors: Tensors
     document: dict[str, Any] | None

@@ -1,7 +1,7 @@
 """Where the libraries differ on the same weights: what a name means beyond the network itself.
 
-Each entry states a behaviour read in the library's source (timm 1.0.31, transformers 5.23.0, and the original repositories at
-the commits the rows cite) and held to it by the parity tests.
+Each entry states a behaviour read in the library's source (timm 1.0.31, transformers 5.23.0, and the original
+repositories at the commits the rows cite) and held to it by the parity tests.
 """
 
 from __future__ import annotations

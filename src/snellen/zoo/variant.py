@@ -17,10 +17,10 @@ class Variant:
     """One set of released weights: the network, its names in three libraries, and what is known of it.
 
     ``timm`` holds its name with the tag, then further timm names of the same weights; ``timm_dialects`` how each of
-    them is spelt. ``original`` holds the name
-    that the first release gives them (entry point or file). ``head``: the classes of the classifier that the release holds
-    and that means something. ``extras``: tensors the original file holds beside the encoder's (see the dialects).
-    ``parameters``: counts as published, by dialect name, checked against the built model by the tests.
+    them is spelt. ``original`` holds the name that the first release gives them (entry point or file). ``head``: the
+    classes of the classifier that the release holds and that means something. ``extras``: tensors the original file
+    holds beside the encoder's (see the dialects). ``parameters``: counts as published, by dialect name, checked
+    against the built model by the tests.
     """
 
     family: Family

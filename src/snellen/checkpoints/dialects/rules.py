@@ -1,10 +1,11 @@
 """What a dialect is: rules between a library's tensor names and ours, run in both directions.
 
-A name is a template: ``{i}`` and ``{s}`` stand for numbers, ``{p}`` for ``weight`` or ``bias``. Rules are full names, not
-rewriting steps, so their order does not matter and an unknown key in an error message can be searched for.
+A name is a template: ``{i}`` and ``{s}`` stand for numbers, ``{p}`` for ``weight`` or ``bias``. Rules are full names,
+not rewriting steps, so their order does not matter and an unknown key in an error message can be searched for.
 
-For one encoder, ``plan`` turns a dialect into the list of tensors its file must hold. Every tensor of a file is either used or
-ignored for a stated reason; every tensor of the encoder is filled. Whatever is left over is an error, never a default.
+For one encoder, ``plan`` turns a dialect into the list of tensors its file must hold. Every tensor of a file is
+either used or ignored for a stated reason; every tensor of the encoder is filled. Whatever is left over is an error,
+never a default.
 """
 
 from __future__ import annotations
@@ -81,9 +82,9 @@ class Drop:
 class Dialect:
     """How one library spells the checkpoints of one family.
 
-    ``marks``: names (without prefix) a file has if, and only if, it is written so; ``unmarks``: names it must not have.
-    ``prefixes``: what may stand before every trunk name. ``head_prefix``: what is written there when there is a classifier.
-    ``uncounted``: endings of tensors that the library does not count as parameters.
+    ``marks``: names (without prefix) a file has if, and only if, it is written so; ``unmarks``: names it must not
+    have. ``prefixes``: what may stand before every trunk name. ``head_prefix``: what is written there when there is a
+    classifier. ``uncounted``: endings of tensors that the library does not count as parameters.
     """
 
     library: Library
@@ -144,9 +145,8 @@ class Plan:
     def parameters(self) -> int:
         """Count the parameters as the library itself does."""
         shapes = self.written().items()
-        return sum(
-            torch.Size(shape).numel() for key, shape in shapes if not key.endswith(self.dialect.uncounted or "\0")
-        )
+        uncounted = self.dialect.uncounted
+        return sum(torch.Size(shape).numel() for key, shape in shapes if not key.endswith(uncounted))
 
     def read(self, get: Callable[[str], Tensor]) -> Iterator[tuple[tuple[str, ...], tuple[str, ...], Tensors]]:
         """Yield (foreign names, native names, native tensors) one rule at a time; ``get`` reads one foreign tensor."""
@@ -180,8 +180,9 @@ def plan(
 ) -> Plan:
     """Spell a dialect out for one encoder.
 
-    ``prefix`` stands before every foreign trunk name, ``wrap`` before every foreign name at all. A native tensor that no rule mentions, or that two do, is a fault in
-    the tables and raises AssertionError; the tests run every table against every row.
+    ``prefix`` stands before every foreign trunk name, ``wrap`` before every foreign name at all. A native tensor that
+    no rule mentions, or that two do, is a fault in the tables and raises AssertionError; the tests run every table
+    against every row.
     """
     native = native_shapes(config)
     entries: list[Entry] = []
@@ -193,21 +194,21 @@ def plan(
                 continue
             natives, foreigns = _names(rule.native), _names(rule.foreign)
             for values in _places(natives[0], native):
-                keys = tuple(_prefixed(key, prefix, wrap).format(**values) for key in foreigns)
+                keys = tuple(spelled_name(key, prefix, wrap).format(**values) for key in foreigns)
                 entries.append(Entry(tuple(key.format(**values) for key in natives), keys, rule.op))
         elif isinstance(rule, Ignore):
             if rule.unless in native:
                 continue
             restore = rule.restore if rule.extra is None or rule.extra in extras else None
             for values in _places(rule.each, native):
-                key, beside = _prefixed(rule.foreign, prefix, wrap).format(**values), rule.each.format(**values)
+                key, beside = spelled_name(rule.foreign, prefix, wrap).format(**values), rule.each.format(**values)
                 ignored[key] = Ignored(key, rule.because, beside, restore)
         else:
             kind = "fill" if isinstance(rule, Fill) else "drop"
             for values in _places(rule.native, native):
                 named[kind][rule.native.format(**values)] = rule.because
     mentioned = [key for entry in entries for key in entry.native] + [*named["fill"], *named["drop"]]
-    assert sorted(mentioned) == sorted(native), set(mentioned) ^ set(native) or "a tensor stands in two rules"
+    assert sorted(mentioned) == sorted(native), f"no rule, or two: {set(mentioned) ^ set(native)}"
     return Plan(dialect, config, native, tuple(entries), ignored, named["fill"], named["drop"])
 
 
@@ -224,5 +225,6 @@ def _names(names: Names) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else names
 
 
-def _prefixed(key: str, prefix: str, wrap: str) -> str:
+def spelled_name(key: str, prefix: str, wrap: str) -> str:
+    """Return a foreign name as a file has it: behind the trunk's prefix, unless it stands outside, and the wrap."""
     return wrap + (key[1:] if key.startswith(UNPREFIXED) else prefix + key)
