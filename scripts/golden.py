@@ -35,8 +35,7 @@ SOURCES = {
 }
 """The one picture (COCO val2017, two cats), and the copy of it that the tests of transformers keep."""
 
-SPARE = 1.3
-"""Memory that is needed, as a multiple of the weights in float32."""
+SPARE = 1.3  # memory that is needed, as a multiple of the weights in float32
 
 
 @dataclass(frozen=True)
@@ -44,21 +43,28 @@ class Expected:
     """A published slice of an output: its values, where it starts, and the shape of the whole."""
 
     output: str
-    shape: tuple[int, ...]
-    start: tuple[int, ...]
+    shape: list[int]
+    start: list[int]
     values: Any
+
+    def __post_init__(self) -> None:
+        ends = [first + length for first, length in zip(self.start, self.lengths, strict=True)]
+        inside = all(0 <= first < end <= side for first, end, side in zip(self.start, ends, self.shape, strict=True))
+        if self.output not in OUTPUTS or not inside:
+            raise ValueError(f"{self} is not a part of an output of shape {self.shape}")
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Count the values in every direction."""
+        return np.asarray(self.values, dtype=np.float64).shape
 
     @property
     def slices(self) -> tuple[slice, ...]:
         """Return the place of the values in the whole."""
-        lengths = np.shape(self.values)
-        return tuple(slice(first, first + length) for first, length in zip(self.start, lengths, strict=True))
+        return tuple(slice(first, first + length) for first, length in zip(self.start, self.lengths, strict=True))
 
     def __str__(self) -> str:
-        spans = (
-            f"{part.start}" if part.stop - part.start == 1 else f"{part.start}:{part.stop}" for part in self.slices
-        )
-        return f"{self.output}[{', '.join(spans)}]"
+        return f"{self.output}[{', '.join(f'{part.start}:{part.stop}' for part in self.slices)}]"
 
 
 @dataclass(frozen=True)
@@ -66,14 +72,13 @@ class Entry:
     """What was published of one model on one picture."""
 
     model: str
-    weights: tuple[str, ...]
+    weights: list[str]
     picture: str
     recipe: str
-    expected: tuple[Expected, ...]
-    absolute: float
-    relative: float
+    expected: list[Expected]
+    tolerance: dict[str, float]  # absolute, and relative to the published value
     source: str
-    note: str
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,8 +87,8 @@ class Row:
 
     entry: Entry
     what: str
-    difference: float
-    share: float
+    difference: float = np.inf
+    share: float = np.inf
     remark: str = ""
 
     @property
@@ -103,39 +108,14 @@ def read(folder: Path) -> list[Entry]:
             document = json.loads(file.read_text(encoding="utf-8"))
             if document["schema"] != SCHEMA:
                 raise ValueError(f"schema {document['schema']!r}, expected {SCHEMA!r}")
-            entries += [parse(item) for item in document["entries"]]
+            for item in document["entries"]:
+                expected = [Expected(**part) for part in item["expected"]]
+                entries.append(Entry(**{**item, "expected": expected}))
+                if set(item["tolerance"]) != {"absolute", "relative"} or not expected or not item["weights"]:
+                    raise ValueError(f"{item['model']}: no values, no weights, or no tolerance")
         except (KeyError, TypeError, ValueError) as error:
             raise click.UsageError(f"'{file}' is not as expected: {type(error).__name__}: {error}") from None
     return entries
-
-
-def parse(item: dict[str, Any]) -> Entry:
-    """Read one entry; raise KeyError, TypeError or ValueError where it is not of the schema."""
-    expected = tuple(
-        Expected(part["output"], tuple(part["shape"]), tuple(part["start"]), part["values"])
-        for part in item["expected"]
-    )
-    for part in expected:
-        lengths = np.asarray(part.values, dtype=np.float64).shape
-        fits = len(lengths) == len(part.start) == len(part.shape)
-        if part.output not in OUTPUTS or not fits or not lengths:
-            raise ValueError(f"{item['model']}: {part.output!r}, shape {part.shape}, start {part.start}")
-        if any(first < 0 or first + n > whole for first, n, whole in zip(part.start, lengths, part.shape, strict=True)):
-            raise ValueError(f"{item['model']}: {part} lies outside {part.shape}")
-    if not expected or not item["weights"]:
-        raise ValueError(f"{item['model']}: no values, or no weights")
-    tolerance, weights = item["tolerance"], tuple(item["weights"])
-    allowed = float(tolerance["absolute"]), float(tolerance["relative"])
-    return Entry(
-        item["model"],
-        weights,
-        item["picture"],
-        item["recipe"],
-        expected,
-        *allowed,
-        item["source"],
-        item.get("note", ""),
-    )
 
 
 def compare(entry: Entry, picture: Path, weights: str) -> list[Row]:
@@ -144,25 +124,24 @@ def compare(entry: Entry, picture: Path, weights: str) -> list[Row]:
 
     model = snellen.load(entry.model, weights=weights, recipe=entry.recipe)
     features = model.features(picture)
-    rows = []
-    for part in entry.expected:
-        output = getattr(features, part.output)
-        whole = None if output is None else output.double().numpy()
-        if whole is None or whole.shape != part.shape:
-            seen = "there is none" if whole is None else f"shape {list(whole.shape)}"
-            rows.append(Row(entry, str(part), np.inf, np.inf, f"{seen}, expected {list(part.shape)}"))
-            continue
-        values = np.asarray(part.values, dtype=np.float64)
-        away = np.abs(whole[part.slices] - values)
-        share = away / (entry.absolute + entry.relative * np.abs(values))
-        rows.append(Row(entry, str(part), float(away.max()), float(share.max())))
-    return rows
+    return [hold(entry, part, getattr(features, part.output)) for part in entry.expected]
+
+
+def hold(entry: Entry, part: Expected, output: Any) -> Row:
+    """Hold one published slice against the output it was taken from."""
+    whole = None if output is None else output.double().numpy()
+    if whole is None or list(whole.shape) != part.shape:
+        seen = "there is none" if whole is None else f"shape {list(whole.shape)}"
+        return Row(entry, str(part), remark=f"{seen}, expected {part.shape}")
+    values = np.asarray(part.values, dtype=np.float64)
+    away = np.abs(whole[part.slices] - values)
+    share = away / (entry.tolerance["absolute"] + entry.tolerance["relative"] * np.abs(values))
+    return Row(entry, str(part), float(away.max()), float(share.max()))
 
 
 def find_picture(name: str, folder: Path | None) -> Path | None:
     """Return the picture's path, if the folder has it."""
-    path = folder / name if folder else None
-    return path if path and path.is_file() else None
+    return folder / name if folder and (folder / name).is_file() else None
 
 
 def find_weights(entry: Entry, online: bool) -> tuple[str | None, str]:
@@ -219,15 +198,13 @@ def _offline(on: bool) -> Iterator[None]:
     """Forbid the hub for a while."""
     import huggingface_hub.constants  # noqa: F401 - reads the setting once, on import: then it has to be the user's
 
-    before = os.environ.get("HF_HUB_OFFLINE")
-    if on:
-        os.environ["HF_HUB_OFFLINE"] = "1"
+    before = dict(os.environ)
     try:
+        os.environ.update({"HF_HUB_OFFLINE": "1"} if on else {})
         yield
     finally:
-        if on:
-            os.environ.pop("HF_HUB_OFFLINE")
-            os.environ.update({} if before is None else {"HF_HUB_OFFLINE": before})
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def check(entry: Entry, folder: Path | None, online: bool) -> tuple[list[Row], list[str]]:
@@ -242,7 +219,7 @@ def check(entry: Entry, folder: Path | None, online: bool) -> tuple[list[Row], l
     try:
         return compare(entry, picture, weights), []
     except SnellenError as error:
-        return [Row(entry, part.output, np.inf, np.inf, error.seen) for part in entry.expected], []
+        return [Row(entry, str(part), remark=error.seen) for part in entry.expected], []
     finally:
         gc.collect()  # the next one may need the memory
 
@@ -270,7 +247,7 @@ def check_all(entries: list[Entry], folder: Path | None, offline: bool) -> tuple
 def show(row: Row) -> None:
     """Print one row."""
     verdict = click.style("pass", fg="green") if row.passed else click.style("FAIL", fg="red", bold=True)
-    allowed = f"{row.entry.absolute:g} + {row.entry.relative:g} of the value"
+    allowed = "{absolute:g} + {relative:g} of the value".format(**row.entry.tolerance)
     numbers = row.remark or f"largest difference {row.difference:.1e}, allowed {allowed}"
     click.echo(f"{verdict}  {row.entry.model}  {row.what}  {numbers}")
     if not row.passed:

@@ -26,7 +26,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
     if os.environ.get("PYTEST_XDIST_WORKER"):
         torch.set_num_threads(1)
+    config.stash[_LIBRARY] = declare_operators()
+
+
+def declare_operators() -> object:
+    """Declare torchvision's operators; the declarations end with the object that is returned."""
+    import torch
+
     library = torch.library.Library("torchvision", "DEF")
     for name in OPERATORS:
         library.define(name + SCHEMA)
-    config.stash[_LIBRARY] = library  # the declarations end with the object
+    return library

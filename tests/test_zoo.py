@@ -188,7 +188,7 @@ def test_the_attention_is_counted() -> None:
 
 @ROWS
 def test_every_recipe_fits_its_encoder(variant: Variant) -> None:
-    from snellen.model.load import choose_recipe
+    from snellen.model.loading import choose_recipe
 
     for library in {library for library, _ in variant.names}:
         recipe, config = choose_recipe(recipe_for(variant, library), released(variant, library))

@@ -60,7 +60,12 @@ def timm_oracle(architecture: str, config: EncoderConfig, **changes: Any) -> Ora
     import timm
 
     pool = {"cls": "token", "patch_mean": "avg"}[config.pool] if isinstance(config, ViTConfig) else "avg"
-    model = timm.create_model(architecture, pretrained=False, global_pool=pool, **changes).eval()
+    model = timm.create_model(architecture, pretrained=False, global_pool=pool, **changes)
+    return of_timm(model, config)
+
+
+def of_timm(model: nn.Module, config: EncoderConfig) -> Oracle:
+    """Take a model that timm built."""
     if isinstance(config, ConvNeXtConfig):
         hooks = {"stem": "stem"}
         for s, depth in enumerate(config.depths):
@@ -68,7 +73,7 @@ def timm_oracle(architecture: str, config: EncoderConfig, **changes: Any) -> Ora
             hooks |= {f"stage.{s}.down": f"stages.{s}.downsample"} if s else {}
     else:
         hooks = {f"block.{i:02d}": f"blocks.{i}" for i in range(config.depth)} | {"norm": "norm"}
-    return Oracle("timm", model, hooks, _timm_outputs)
+    return Oracle("timm", model.eval(), hooks, _timm_outputs)
 
 
 def _timm_outputs(model: nn.Module, pixels: Tensor) -> Stages:
@@ -87,7 +92,13 @@ def transformers_oracle(family: str, document: Mapping[str, Any], config: Encode
     head = isinstance(config, ViTConfig) and config.classes > 0
     auto = AutoModelForImageClassification if head else AutoModel
     attention = {} if isinstance(config, ConvNeXtConfig) else {"attn_implementation": "sdpa"}
-    model = auto.from_config(settings, **attention).eval()
+    return of_transformers(auto.from_config(settings, **attention), family, config)
+
+
+def of_transformers(model: nn.Module, family: str, config: EncoderConfig) -> Oracle:
+    """Take a model that transformers built."""
+    model = model.eval()
+    head = isinstance(config, ViTConfig) and config.classes > 0
     trunk = "vit." if head else ""
     if isinstance(config, ConvNeXtConfig):
         hooks = {"stem": "model.stages.0.downsample_layers.1"}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from snellen.model.convert import convert
-from snellen.model.inspect import inspect
-from snellen.model.load import load
+from snellen.model.conversion import convert
+from snellen.model.inspection import inspect
+from snellen.model.loading import load
 from snellen.model.model import Model
 
 __all__ = ["Model", "convert", "inspect", "load"]

@@ -7,6 +7,7 @@ repositories at the commits the rows cite) and held to it by the parity tests.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from snellen.encoders.config import EncoderConfig, Pool, Resize, ViTConfig
 from snellen.recipes import builtin
@@ -31,6 +32,13 @@ POOL: dict[Family, dict[Library, Pool]] = {
     "dinov3_convnext": {"timm": "cls", "transformers": "cls", "original": "cls"},
     "vit": {"timm": "cls", "transformers": "cls", "original": "cls"},
     "aimv2": {"timm": "patch_mean", "transformers": "patch_mean", "original": "patch_mean"},
+}
+
+# Further settings in which a library differs from the row.
+CHANGES: dict[tuple[Family, Library], dict[str, Any]] = {
+    ("vit", "transformers"): {"eps": 1e-12},  # its config.json says so; everybody else has 1e-6
+    ("vit", "original"): {"mlp": "gelu_tanh"},  # Flax's gelu is the approximation unless told otherwise
+    ("dinov3_vit", "original"): {"rope_rounding": True},  # the files store the periods in bfloat16
 }
 
 # The side of the input, where a library does not use that of the row (which is timm's).
@@ -58,17 +66,10 @@ def config_for(variant: Variant, library: Library) -> EncoderConfig:
     config = variant.config
     if not isinstance(config, ViTConfig):
         return config
-    config = replace(config, pool=pool_for(variant, library))
+    changes = CHANGES.get((variant.family, library), {})
     resizes = RESIZE.get((variant.family, config.registers > 0))
-    if resizes:
-        config = replace(config, resize=resizes[library])
-    if variant.family == "vit" and library == "transformers":
-        config = replace(config, eps=1e-12)  # its config.json says so; everybody else has 1e-6
-    if variant.family == "vit" and library == "original":
-        config = replace(config, mlp="gelu_tanh")  # Flax's gelu is the approximation unless told otherwise
-    if variant.family == "dinov3_vit" and library == "original":
-        config = replace(config, rope_rounding=True)  # the files store the periods in bfloat16
-    return config
+    resize = resizes[library] if resizes else config.resize
+    return replace(config, pool=pool_for(variant, library), resize=resize, **changes)
 
 
 def pool_for(variant: Variant, library: Library) -> Pool:

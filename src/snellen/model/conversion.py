@@ -28,7 +28,7 @@ from snellen.checkpoints.write import (
 from snellen.encoders.config import EncoderConfig, ViTConfig
 from snellen.errors import UnknownName, UsageError
 from snellen.model.identify import LIBRARY, identify
-from snellen.model.load import native_plan, seeded_config
+from snellen.model.loading import native_plan, seeded_config
 from snellen.model.source import opened, wanted
 from snellen.recipes import Recipe
 from snellen.recipes.foreign import to_processor, to_timm
@@ -235,7 +235,15 @@ def _timm_config(variant: Variant, config: EncoderConfig, dialect: str) -> dict[
     name = row.timm[row.timm_dialects.index(dialect)]
     architecture, _, tag = name.partition(".")
     classes = config.classes if isinstance(config, ViTConfig) else 0
-    pretrained = {**to_timm(Recipe.parse(recipe_for(variant, "timm"))), "num_classes": classes}
+    transformer = isinstance(config, ViTConfig)
+    pretrained = {
+        **to_timm(Recipe.parse(recipe_for(variant, "timm"))),
+        "fixed_input_size": transformer,  # or timm builds a position table for 224 pixels
+        "num_classes": classes,
+        "first_conv": "patch_embed.proj" if transformer else "stem.0",
+        "classifier": "head" if transformer else "head.fc",
+        "license": variant.licence,
+    }
     if row is variant:  # the tag belongs to weights, not to the network
         pretrained["tag"] = tag
     pool = {"cls": "token", "patch_mean": "avg"}[config.pool] if isinstance(config, ViTConfig) else "avg"

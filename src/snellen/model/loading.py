@@ -150,7 +150,7 @@ def _own_recipe(identity: Identity, source: Opened) -> Choice:
     named, pool = identity.named, identity.config.pool
     document = source.document or {}
     if named.library == "transformers" and source.processor:
-        return Choice(from_processor(source.processor, pool), "preprocessor_config.json beside the weights")
+        return Choice(from_processor(source.processor, pool, named.variant.family), "preprocessor_config.json beside the weights")
     if named.library == "timm" and "pretrained_cfg" in document:
         return Choice(
             from_timm(document["pretrained_cfg"], pool), "pretrained_cfg in the config.json beside the weights"
