@@ -56,9 +56,9 @@ parity: $(DEV)
 
 # The published values of the real weights, wherever weights and picture can be had.
 golden: $(DEV)
-	$(BIN)/python tools/golden.py
+	@$(BIN)/python tools/golden.py || test $$? -eq 3 # 3: nothing could be compared, and it says so
 
-# Rewrite what is generated: docs/models.md, docs/commands.md.
+# Rewrite what is generated: docs/models.md, docs/commands.md, docs/messages.md.
 docs: $(DEV)
 	$(BIN)/python tools/docs.py
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from parity.compare import SINGLE, relative, run
-from parity.oracles import Oracle, Stages, of_timm, of_transformers
 
 import snellen
-from snellen.errors import UsageError
+from parity.compare import SINGLE, relative, run
+from parity.oracles import Oracle, Stages, of_timm, of_transformers
+from snellen.errors import Unavailable, UsageError
 from snellen.images import decode
 from snellen.model import Model
 
@@ -47,7 +47,9 @@ def from_transformers(folder: Path, model: Model) -> Oracle:
     config = model.encoder.config
     auto = AutoModelForImageClassification if getattr(config, "classes", 0) else AutoModel
     loaded, report = auto.from_pretrained(folder, output_loading_info=True)
-    assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs")), report
+    assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs")), (
+        report
+    )
     return of_transformers(loaded, model.record.family, config)
 
 
@@ -188,7 +190,7 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("snellen.checkpoints.write._write_one", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(Unavailable, match="No space"):
         snellen.convert("seed:1", tmp_path / "x.safetensors", dialect="apple", name="aimv2_large_patch14_224")
     assert not list(tmp_path.iterdir())
 

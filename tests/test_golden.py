@@ -24,7 +24,7 @@ from snellen import zoo
 from snellen.recipes import Recipe
 
 ROOT = Path(__file__).parent.parent
-CHECKER = ROOT / "scripts" / "golden.py"
+CHECKER = ROOT / "tools" / "golden.py"
 FILES = sorted((ROOT / "golden").glob("*.json"))
 MODEL = "dinov3_vits16"
 PICTURE = "made.png"

@@ -3,9 +3,9 @@
     python tools/parity.py               print both tables; exit with 1 if anything is over its limit or was not caught
     python tools/parity.py --markdown    write them to docs/parity.md too
 
-In: the shrunken encoders and the controls of tests/parity, which the tests run through the same functions. Out: for each
-encoder, library and direction (``out``: our weights, loaded there; ``in``: theirs, loaded here) the stage that comes
-nearest to its limit. A distance is |ours - theirs| / |theirs| over a stage's tensor (Frobenius norms, in float64).
+In: the shrunken encoders and the controls of tests/parity, which the tests run through the same functions. Out: for
+each encoder, library and direction (``out``: our weights, loaded there; ``in``: theirs, loaded here) the stage that
+comes nearest to its limit. A distance is |ours - theirs| / |theirs|, in Frobenius norms over the stage's tensor.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 import torch  # noqa: E402
+
 from conftest import declare_operators  # noqa: E402
 
 DECLARED = declare_operators()  # before anything imports the libraries
@@ -27,14 +28,13 @@ DECLARED = declare_operators()  # before anything imports the libraries
 from parity.cases import Case  # noqa: E402
 from parity.compare import Distance, distances, inward, outward  # noqa: E402
 from parity.controls import CASES, FAULTLESS, Control, controls, run, seen, too_far  # noqa: E402
-
 from snellen.devices import resolve  # noqa: E402
 
 DIRECTIONS = (("out", outward), ("in", inward))
 DTYPES = (torch.float64, torch.float32)
 PARITY = ("family", "encoder", "library", "way", "float64", "limit", "at", "float32", "limit", "at", "verdict")
 CONTROLS = ("family", "encoder", "library", "fault", "largest", "limit", "at", "verdict")
-WIDTHS = (16, 24, 25, 4, 8, 6, 24, 8, 6, 24, 0), (16, 16, 13, 33, 8, 6, 24, 0)
+WIDTHS = (16, 24, 25, 4, 8, 6, 24, 8, 6, 24, 0), (16, 18, 13, 33, 8, 6, 24, 0)
 PACKAGES = ("snellen", "torch", "timm", "transformers", "numpy")
 
 Row = tuple[str, ...]
@@ -95,7 +95,8 @@ def worst(found: list[Distance]) -> Distance:
 
 def _shown(distance: Distance) -> Row:
     size = "x".join(map(str, distance.size))
-    return f"{distance.value:.1e}", f"{distance.limit:.0e}", f"{distance.stage} {size}" if distance.value else "all equal"
+    at = f"{distance.stage} {size}" if distance.value else "all equal"
+    return f"{distance.value:.1e}", f"{distance.limit:.0e}", at
 
 
 def _line(row: Row, widths: tuple[int, ...]) -> str:
@@ -118,7 +119,8 @@ def where() -> str:
     device = resolve("cpu").describe()
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     threads = f"{device['threads']} thread{'s' * (device['threads'] > 1)}"
-    return f"{device['product']}, {threads}, {platform.system()} {device['machine']}; Python {platform.python_version()}, {versions}."
+    machine = f"{device['product']}, {threads}, {platform.system()} {device['machine']}"
+    return f"{machine}; Python {platform.python_version()}, {versions}."
 
 
 def markdown(header: Row, rows: list[Row]) -> str:

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from originals.ours import Outputs, pixels
 from originals.shrunken import Size
-
 from snellen.encoders.config import ViTConfig
 
 HELPER = Path(__file__).with_name("jax_side.py")

@@ -1,13 +1,14 @@
 """Run the original JAX code of ViT from a clone. Started by ``jax_client`` under a Python that has jax and flax.
 
-In: a folder with ``jobs.json`` and the files it names. Out: ``answers.json`` and ``answer-N.npz`` in that folder. Nothing of
-snellen is imported, and nothing of theirs copied: ``vit_jax`` is imported from the clone.
+In: a folder with ``jobs.json`` and the files it names. Out: ``answers.json`` and ``answer-N.npz`` in that folder.
+Nothing of snellen is imported, and nothing of theirs copied: ``vit_jax`` is imported from the clone.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib.machinery
+import importlib.util
 import json
 import os
 import sys
@@ -42,7 +43,7 @@ def stand_in(name: str, **attributes: Any) -> None:
 
 def import_theirs(clone: str) -> tuple[Any, Any, Any]:
     """Import their checkpoint and model modules; of TensorFlow they use the function that opens a file."""
-    import flax.training.checkpoints  # looks for TensorFlow by itself, so it comes first
+    importlib.import_module("flax.training.checkpoints")  # looks for TensorFlow by itself, so it comes first
 
     if importlib.util.find_spec("tensorflow") is None:
         files = types.SimpleNamespace(GFile=open)
@@ -85,37 +86,45 @@ class Original:
         return (jax.eval_shape if abstract else lambda f, *args: f(*args))(start, jax.random.key(0), image)["params"]
 
     def check(self, params: Mapping[str, Any], grid: int) -> None:
-        """Raise ValueError unless names and shapes are those of their own fresh parameters."""
+        """Raise ValueError unless names and shapes are those of their own fresh parameters.
+
+        A classifier may stand beside an encoder that is asked for without one, as it does in the released in21k files.
+        """
+        params = {key: value for key, value in params.items() if key != "head" or self.classes}
         expected = self.init((grid * self.patch,) * 2, abstract=True)
-        self.checkpoint.inspect_params(params=dict(params), expected=expected)  # strict: extra and missing both fail
+        self.checkpoint.inspect_params(params=params, expected=expected)  # strict: extra and missing both fail
         wanted, found = flat(expected), flat(params)
         wrong = [key for key in wanted if tuple(wanted[key].shape) != tuple(found[key].shape)]
         if wrong:
             raise ValueError(f"shapes differ: {wrong}")
 
-    def resized(self, params: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
-        """Bring the position table to another size as their loader does; it knows squares only, so the call is the same with
-        one factor for each axis."""
+    def resized(self, params: dict[str, Any], size: tuple[int, int], dtype: str) -> dict[str, Any]:
+        """Bring the position table to another size as their loader does.
+
+        It knows squares only; for the others the same call is made with one factor for each axis.
+        """
         import scipy.ndimage
 
-        table = params["Transformer"]["posembed_input"]["pos_embedding"]
+        table = np.asarray(params["Transformer"]["posembed_input"]["pos_embedding"], dtype)
         side = int(np.sqrt(table.shape[1] - 1))
         grid = (size[0] // self.patch, size[1] // self.patch)
         if grid[0] == grid[1]:
             if grid[0] != side:
                 table = self.checkpoint.interpolate_posembed(table, grid[0] * grid[1] + 1, True)
         else:
-            image = np.asarray(table)[0, 1:].reshape(side, side, -1)
+            image = table[0, 1:].reshape(side, side, -1)
             image = scipy.ndimage.zoom(image, (grid[0] / side, grid[1] / side, 1), order=1)
-            table = np.concatenate([np.asarray(table)[:, :1], image.reshape(1, grid[0] * grid[1], -1)], axis=1)
+            table = np.concatenate([table[:, :1], image.reshape(1, grid[0] * grid[1], -1)], axis=1)
         return with_table(params, table)
 
     def through_load_pretrained(self, path: str, size: tuple[int, int]) -> dict[str, Any]:
-        """Load with the function their fine-tuning calls. It gives the head fresh parameters: the file's are put back."""
+        """Load with the function their fine-tuning calls; the head, which it makes anew, is put back."""
         import flax
         import ml_collections
 
-        config = ml_collections.ConfigDict({"classifier": "token"} | {k: self.settings[k] for k in ("representation_size",)})
+        config = ml_collections.ConfigDict(
+            {"classifier": "token"} | {k: self.settings[k] for k in ("representation_size",)}
+        )
         loaded = self.checkpoint.load_pretrained(
             pretrained_path=path, init_params=self.init(size, num_classes=self.classes or 1), model_config=config
         )
@@ -148,7 +157,7 @@ class Original:
 
     @contextmanager
     def _in(self, dtype: str) -> Iterator[None]:
-        """While it lasts, their block computes in ``dtype``, an attribute it has and their encoder leaves at float32."""
+        """While it lasts, their block computes in ``dtype``, an attribute that their encoder leaves at float32."""
         wider = functools.partial(self.models_vit.Encoder1DBlock, dtype=dtype)
         with mock.patch.object(self.models_vit, "Encoder1DBlock", wider):
             yield
@@ -188,7 +197,9 @@ def redrawn(params: Mapping[str, Any]) -> Arrays:
 def answer(original: Original, job: Job, folder: Path, index: int) -> dict[str, Any]:
     """Do one job; the arrays go to a file."""
     if job["do"] == "shapes":
-        tree = original.checkpoint.recover_tree(*zip(*((k, np.empty(v, "V0")) for k, v in job["shapes"].items()), strict=True))
+        tree = original.checkpoint.recover_tree(
+            *zip(*((k, np.empty(v, "V0")) for k, v in job["shapes"].items()), strict=True)
+        )
         original.check(original.checkpoint.checkpoints.convert_pre_linen(tree), job["grid"])
         return {}
     if job["do"] == "fresh":
@@ -200,18 +211,17 @@ def answer(original: Original, job: Job, folder: Path, index: int) -> dict[str, 
     notes: list[str] = []
     for size in job["sizes"]:
         pixels = np.load(folder / f"pixels-{size[0]}x{size[1]}.npy")[: job["batch"]]
-        chosen = original.resized(params, size)
         if size[0] == size[1]:
-            notes += differs(original, job["path"], size, chosen)
+            notes += differs(original, job["path"], size, original.resized(params, size, "float32"))
         for dtype in ("float32", "float64"):
-            for part, array in original.outputs(chosen, pixels, dtype).items():
+            for part, array in original.outputs(original.resized(params, size, dtype), pixels, dtype).items():
                 arrays[f"{size[0]}x{size[1]} {dtype} {part}"] = array
     np.savez(folder / f"answer-{index}.npz", **arrays)
     return {"load_pretrained": sorted(set(notes))}
 
 
 def differs(original: Original, path: str, size: tuple[int, int], params: Mapping[str, Any]) -> list[str]:
-    """Say how what ``load_pretrained`` makes of a file differs from the parameters that are compared; mostly not at all."""
+    """Say how what ``load_pretrained`` makes of a file differs from the parameters that are compared, if it does."""
     try:
         loaded = flat(original.through_load_pretrained(path, size))
     except (KeyError, ValueError) as error:
@@ -223,7 +233,7 @@ def differs(original: Original, path: str, size: tuple[int, int], params: Mappin
 
 
 def facts(theirs: tuple[Any, Any, Any]) -> dict[str, Any]:
-    """Return what else snellen relies on: the defaults of flax they leave as they are, and where scipy's zoom loses an edge."""
+    """Return what else snellen relies on: defaults of flax, and the sizes at which scipy's zoom loses an edge."""
     import inspect
 
     import flax

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from originals.result import Differences
-from originals.shrunken import Case, Size
 from torch import Tensor
 
+from originals.result import Differences
+from originals.shrunken import Case, Size
 from snellen.checkpoints.seeded import draw
 from snellen.checkpoints.write import Content, entries_of, write_npz, write_safetensors, write_torch
 from snellen.encoders.build import Encoder, build

@@ -12,10 +12,6 @@ from snellen.zoo.conventions import ORIGINAL, config_for
 
 Size = tuple[int, int]
 
-# How far float64 results may lie apart, given what the original works out in float32 whatever the model's dtype.
-EXACT = 1e-12  # nothing
-FLOAT32_INSIDE = 5e-7  # the patch centres of RoPE; a position table brought to another grid
-
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
@@ -38,18 +34,6 @@ class Case:
         name = ORIGINAL[variant.family]
         dialect = next(d for d in DIALECTS if (d.family, d.name) == (variant.family, name))
         return plan(dialect, self.config, extras=variant.extras)
-
-    def double_limit(self, size: Size) -> float:
-        """Return how far float64 results may lie apart at ``size``."""
-        return double_limit(self.config, size)
-
-
-def double_limit(config: EncoderConfig, size: Size) -> float:
-    """Return how far float64 results may lie apart for an encoder at ``size``."""
-    if isinstance(config, ConvNeXtConfig):
-        return EXACT
-    resized = config.position == "learned" and size != ((config.grid or 0) * config.patch,) * 2
-    return FLOAT32_INSIDE if config.position == "rope" or resized else EXACT
 
 
 def _case(repo: str, kind: str, like: str, config: EncoderConfig, sizes: tuple[Size, ...]) -> Case:

@@ -11,6 +11,7 @@ import importlib
 import os
 import shutil
 import sys
+import types
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,11 +21,11 @@ from typing import Any
 from unittest import mock
 
 import torch
-from originals.ours import Outputs, pixels
-from originals.shrunken import Size
 from torch import nn
 
-from snellen.encoders.config import ConvNeXtConfig, EncoderConfig, ViTConfig
+from originals.ours import Outputs, pixels
+from originals.shrunken import Size
+from snellen.encoders.config import ConvNeXtConfig, EncoderConfig
 from snellen.zoo import find
 
 PACKAGES = {"dinov2": ("dinov2",), "dinov3": ("dinov3",), "aim": ("aim.v2.utils", "aim.v2.torch"), "vit": ()}
@@ -40,7 +41,9 @@ MARKS = {
 def open_clone(repo: str, clone: Path) -> None:
     """Make the packages of a clone importable; raise SystemExit with the reason if it is not one."""
     if not (clone / MARKS[repo]).is_file():
-        sys.exit(f"--{repo} {clone}: there is no {MARKS[repo]} in it\n  next: give the root of a clone of the repository")
+        sys.exit(
+            f"--{repo} {clone}: there is no {MARKS[repo]} in it\n  next: give the root of a clone of the repository"
+        )
     os.environ["XFORMERS_DISABLED"] = "1"  # DINOv2 would take its kernels, where there are any
     sys.path[:0] = [str(clone.resolve() / folder) for folder in FOLDERS[repo]]
     with warnings.catch_warnings():
@@ -71,8 +74,8 @@ class Their:
     def load(self, path: Path, cache: Path) -> nn.Module:
         """Load a file with their own loader, which is strict.
 
-        Their hub functions download to torch's cache: the file lies there under the name they ask for, so that nothing is
-        downloaded. Raises what their loader raises.
+        Their hub functions download to torch's cache: the file lies there under the name they ask for, so that
+        nothing is downloaded. Raises what their loader raises.
         """
         if self.repo == "aim":
             utils = importlib.import_module("aim.v2.utils")
@@ -139,8 +142,26 @@ def _quiet() -> Iterator[None]:
 @torch.inference_mode()
 def run(repo: str, model: nn.Module, size: Size, dtype: torch.dtype, batch: int = 2) -> Outputs:
     """Run an original encoder on the same input as ours and name what comes out as ``ours.run`` does."""
-    model.to(dtype)
-    x = pixels(size, batch).to(dtype)
+    with _throughout(model.to(dtype), dtype):
+        return _outputs(repo, model, pixels(size, batch).to(dtype))
+
+
+@contextmanager
+def _throughout(model: nn.Module, dtype: torch.dtype) -> Iterator[None]:
+    """While it lasts, a model in float64 does in float64 what it does in float32 whatever its dtype.
+
+    That is, in DINOv3, the patch centres of RoPE, by an attribute it has; in DINOv2 the resizing of the position table,
+    which it casts with ``Tensor.float``. In float32 nothing is changed.
+    """
+    if dtype != torch.float64:
+        yield
+        return
+    rope = getattr(model, "rope_embed", types.SimpleNamespace(dtype=dtype))
+    with mock.patch.object(torch.Tensor, "float", lambda x: x), mock.patch.object(rope, "dtype", dtype):
+        yield
+
+
+def _outputs(repo: str, model: nn.Module, x: torch.Tensor) -> Outputs:
     if repo == "aim":
         tokens, blocks = model(x, output_features=True)
         return {"patches": tokens, "blocks": _joined(blocks)}
@@ -174,8 +195,3 @@ def redraw(model: nn.Module, seed: int) -> None:
                 parameter.copy_(1 + 0.1 * noise)
             else:
                 parameter.copy_(noise * (0.1 if parameter.ndim == 1 else 1.0))
-
-
-def is_vit(config: EncoderConfig) -> bool:
-    """Tell whether an encoder is a vision transformer."""
-    return isinstance(config, ViTConfig)

@@ -23,9 +23,7 @@ from snellen.encoders.config import EncoderConfig, ViTConfig
 from snellen.model.loading import native_plan, seeded_config
 from snellen.zoo import find
 
-SMALL = ViTConfig(
-    patch=14, width=16, depth=1, heads=2, hidden=64, eps=1e-6, grid=2, layer_scale=True, resize="bicubic"
-)
+SMALL = ViTConfig(patch=14, width=16, depth=1, heads=2, hidden=64, eps=1e-6, grid=2, layer_scale=True, resize="bicubic")
 SHAPED_LIKE_VIT = replace(SMALL, layer_scale=False, patch=16, eps=1e-12)
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -54,9 +52,7 @@ def small(family: str = "dinov2", config: EncoderConfig = SMALL) -> dict[str, to
     return drawn(shapes(family, "transformers", config))
 
 
-def folder(
-    at: Place, tensors: dict[str, torch.Tensor] | None = None, *, name: str = "model", **changes: Any
-) -> str:
+def folder(at: Place, tensors: dict[str, torch.Tensor] | None = None, *, name: str = "model", **changes: Any) -> str:
     """Write a shrunken DINOv2 as save_pretrained does; ``changes`` go into its config.json, None takes a key out."""
     document = {**write_config("dinov2", SMALL, 28), **changes}
     kept = {key: value for key, value in document.items() if value is not None}

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import pytest
+from typing import TYPE_CHECKING, Any
 
 from snellen.errors import SnellenError
+
+if TYPE_CHECKING:
+    import pytest
 
 ANYTHING = "…"  # in an expected text: words of another library or of the system, which differ between versions
 

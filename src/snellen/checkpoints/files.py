@@ -88,7 +88,9 @@ def _open_one(path: Path, kind: str, wrapper: str | None) -> Tensors:
         tensors = TorchFile(path, wrapper)
     if not len(tensors):
         tensors.close()
-        raise BadFile(f"'{path}' holds no tensors")
+        raise BadFile(
+            f"'{path}' holds no tensors", todo="save the weights again, and look whether they are in the file"
+        )
     return tensors
 
 
@@ -129,11 +131,15 @@ def read_index(index: Path) -> dict[Path, set[str]]:
     document = read_json(index)
     table = document.get("weight_map") if isinstance(document, dict) else None
     if not isinstance(table, dict) or not table or not all(isinstance(name, str) for name in table.values()):
-        raise BadFile(f"'{index}' is not an index of shards: it has no table 'weight_map' of names")
+        raise BadFile(
+            f"'{index}' is not an index of shards: it has no table 'weight_map' of names", todo="download it again"
+        )
     outside = sorted({name for name in table.values() if Path(name).name != name or name in ("", ".", "..")})
     if outside:
         raise BadFile(
-            f"'{index}' names shards outside its folder: {', '.join(outside[:5])}", expected="plain file names"
+            f"'{index}' names shards outside its folder: {', '.join(outside[:5])}",
+            expected="plain file names",
+            todo="download it from a source you trust: nothing outside the folder is read",
         )
     shards = defaultdict[Path, set[str]](set)
     for tensor, name in table.items():
@@ -164,7 +170,7 @@ def find_in_folder(folder: Path) -> FolderContents:
     try:
         names = sorted(entry.name for entry in folder.iterdir() if not entry.is_dir())
     except NotADirectoryError:
-        raise BadFile(f"'{folder}' is a file", expected="a folder") from None
+        raise BadFile(f"'{folder}' is a file", expected="a folder", todo="name the folder it stands in") from None
     except OSError as error:
         raise unreadable(folder, error) from None
     return FolderContents(folder, folder / choose_weights(names, f"the folder '{folder}'"), _config(folder))
@@ -186,7 +192,11 @@ def choose_weights(names: list[str], where: str) -> str:
             expected="the index (*.index.json) that belongs to the shards" if numbered else f"one, or {ORDER[0]}",
             todo="download the index as well" if numbered else "name the file instead of the folder",
         )
-    raise BadFile(f"{where} has no weights: it holds {_some(names) or 'nothing'}", expected=EXPECTED)
+    raise BadFile(
+        f"{where} has no weights: it holds {_some(names) or 'nothing'}",
+        expected=EXPECTED,
+        todo="download the weights into it, or name another one",
+    )
 
 
 def _config(folder: Path) -> dict[str, Any] | None:
@@ -194,7 +204,10 @@ def _config(folder: Path) -> dict[str, Any] | None:
         return None
     config = read_json(folder / "config.json")
     if not isinstance(config, dict):
-        raise BadFile(f"'{folder / 'config.json'}' is not a JSON object but a {type(config).__name__}")
+        raise BadFile(
+            f"'{folder / 'config.json'}' is not a JSON object but a {type(config).__name__}",
+            todo="download the file again, or mend it",
+        )
     return config
 
 

@@ -44,4 +44,8 @@ def is_complete(folder: Path) -> bool:
 def check_repo_id(repo_id: str) -> None:
     """Raise UsageError unless ``repo_id`` has the form organisation/name."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", repo_id, re.ASCII):
-        raise UsageError(f"'{repo_id}' is not the name of a repository", expected="organisation/name")
+        raise UsageError(
+            f"'{repo_id}' is not the name of a repository",
+            expected="organisation/name",
+            todo="add the organisation, as in facebook/dinov2-small",
+        )

@@ -43,6 +43,7 @@ OTHERS = {
     b"%PDF": "a PDF document",
 }
 
+WEIGHTS = "name the file that holds the weights"
 UNPACK = "unpack it and name the file inside"
 CONVERT = "use the PyTorch or safetensors weights of the same model"
 
@@ -74,7 +75,7 @@ def _look(path: Path) -> tuple[int, bytes]:
         if stat.S_ISDIR(status.st_mode):
             raise BadFile(f"'{path}' is a folder", expected="a file", todo="name the file in it that holds the weights")
         if not stat.S_ISREG(status.st_mode):
-            raise BadFile(f"'{path}' is not a regular file", expected=EXPECTED)
+            raise BadFile(f"'{path}' is not a regular file", expected=EXPECTED, todo=WEIGHTS)
         with path.open("rb") as file:
             return status.st_size, file.read(HEAD)
     except OSError as error:
@@ -89,10 +90,10 @@ def unreadable(path: Path, error: OSError) -> BadFile:
             todo="download the file again (a cache was cleaned, or a folder was copied without its links' targets)",
         )
     if isinstance(error, FileNotFoundError):
-        return BadFile(f"there is no file '{path}'", expected=EXPECTED)
+        return BadFile(f"there is no file '{path}'", expected=EXPECTED, todo="check the spelling")
     if isinstance(error, PermissionError):
         return BadFile(f"'{path}' may not be read by this user", todo=f"allow it: chmod u+r '{path}'")
-    return BadFile(f"'{path}' cannot be read: {error.strerror or error}")
+    return BadFile(f"'{path}' cannot be read: {error.strerror or error}", todo="check the disk, or copy the file again")
 
 
 def _pointer(path: Path, head: bytes) -> None:
@@ -214,7 +215,7 @@ def _json_kind(path: Path) -> Kind:
             expected=EXPECTED,
             todo="download the file again, with the access it asks for",
         )
-    raise BadFile(f"'{path}' is a JSON document without weights", expected=EXPECTED)
+    raise BadFile(f"'{path}' is a JSON document without weights", expected=EXPECTED, todo=WEIGHTS)
 
 
 def read_json(path: Path) -> object:

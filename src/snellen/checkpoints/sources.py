@@ -22,6 +22,7 @@ SEARCH_PATH = "SNELLEN_MODELS"
 ENDINGS = (".safetensors", ".pth", ".pt", ".bin", ".npz", ".json", ".ckpt", ".onnx", ".h5", ".msgpack", ".zip")
 REPO = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 FORMS = "a file, a folder, organisation/name, modelscope:organisation/name, or seed:N"
+SPELLING = "check the spelling, and the folder you are in"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,7 @@ def locate(spec: str, *, revision: str | None = None) -> Located:
     optional @revision, or modelscope:organisation/name. Raises UsageError or WeightsUnavailable.
     """
     if not spec.strip() or spec.startswith("seed:"):
-        raise UsageError(f"'{spec}' names no file and no repository", expected=FORMS)
+        raise UsageError(f"'{spec}' names no file and no repository", expected=FORMS, todo=SPELLING)
     if spec.startswith("modelscope:"):
         return _from_modelscope(*_split_revision(spec.removeprefix("modelscope:"), revision))
     found = _existing(spec)
@@ -89,7 +90,7 @@ def _no_such_path(spec: str) -> WeightsUnavailable:
     path = _expanded(spec.partition("#")[0])
     try:
         near = nearest(path.name, os.listdir(path.parent))
-        todo = f"did you mean {' or '.join(str(path.parent / name) for name in near)}?" if near else ""
+        todo = f"did you mean {' or '.join(str(path.parent / name) for name in near)}?" if near else SPELLING
     except FileNotFoundError:
         todo = f"check the path: there is no folder '{path.parent}' either"
     except (OSError, ValueError):
@@ -100,7 +101,9 @@ def _no_such_path(spec: str) -> WeightsUnavailable:
 def _split_revision(text: str, revision: str | None) -> tuple[str, str | None]:
     repo, _, written = text.partition("@")
     if written and revision and written != revision:
-        raise UsageError(f"two revisions were asked for: '{written}' in '{text}', and '{revision}'")
+        raise UsageError(
+            f"two revisions were asked for: '{written}' in '{text}', and '{revision}'", todo="leave one of them out"
+        )
     return repo, written or revision
 
 
@@ -151,7 +154,7 @@ def _roots() -> list[Path]:
 def _from_hub(repo: str, revision: str | None) -> Located:
     if "/" not in repo:
         below = f", and none of that name below {SEARCH_PATH}" if os.environ.get(SEARCH_PATH) else ""
-        raise WeightsUnavailable(f"there is no file or folder '{repo}'{below}", expected=FORMS)
+        raise WeightsUnavailable(f"there is no file or folder '{repo}'{below}", expected=FORMS, todo=SPELLING)
     found = hub.fetch_repo(repo, revision)
     origin: Origin = "hub cache" if found.cached else "hub"
     note = f" (nothing called {repo} below {SEARCH_PATH})" if os.environ.get(SEARCH_PATH) else ""

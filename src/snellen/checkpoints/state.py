@@ -7,7 +7,8 @@ they come. At no time is more in memory than the finished parameters and the ten
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -75,7 +76,7 @@ def read_native(plan: Plan, tensors: Tensors, where: str) -> Iterator[tuple[str,
     broken: list[str] = []
     for foreign, names, values in plan.read(tensors.read):
         for name, value in zip(names, values, strict=True):
-            if value.is_floating_point() and not torch.isfinite(value).all():
+            if not _finite(value):
                 broken += foreign
             elif not broken:
                 yield name, value
@@ -93,25 +94,35 @@ def read_native(plan: Plan, tensors: Tensors, where: str) -> Iterator[tuple[str,
 
 
 def seeded_native(plan: Plan, seed: int) -> Iterator[tuple[str, Tensor]]:
-    """Yield every native tensor drawn from ``seed``; what the dialect lacks is zero there too."""
-    for name, shape in plan.native.items():
-        yield name, torch.zeros(shape) if name in plan.filled else draw(seed, name, shape, plan.config)
+    """Yield every native tensor drawn from ``seed``."""
+    for name in plan.native:
+        yield name, seeded(plan, seed, name)
 
 
-def fill(encoder: torch.nn.Module, native: Iterator[tuple[str, Tensor]], place: Callable[[Tensor], Tensor]) -> str:
-    """Give an encoder built on the meta device its parameters, and return their digest.
+def seeded(plan: Plan, seed: int, name: str) -> Tensor:
+    """Draw one native tensor from ``seed``; what the dialect lacks is zero."""
+    shape = plan.native[name]
+    return torch.zeros(shape) if name in plan.filled else draw(seed, name, shape, plan.config)
 
-    ``place`` brings a tensor to the dtype and device asked for.
+
+def fill(encoder: torch.nn.Module, native: Iterator[tuple[str, Tensor]]) -> str:
+    """Copy native tensors into an encoder's parameters, in the dtype and on the device these have; return the digest.
+
+    The parameters' memory is there before the first tensor is read: allocated one by one between the temporaries of
+    reading, they would leave holes that add up to a third of their size.
     """
-    digest, order = Digest(), dict.fromkeys(name for name, _ in encoder.named_parameters())
+    digest, parameters = Digest(), dict(encoder.named_parameters())
     for name, tensor in native:
         digest.add(name, tensor)
-        owner, _, attribute = name.rpartition(".")
-        parameter = torch.nn.Parameter(place(tensor), requires_grad=False)
-        setattr(encoder.get_submodule(owner), attribute, parameter)
-        del order[name]
-    assert not order, f"left empty: {sorted(order)}"  # the plan covers every native tensor
+        parameters.pop(name).copy_(tensor)
+    assert not parameters, f"left empty: {sorted(parameters)}"  # the plan covers every native tensor
     return digest.hex()
+
+
+def _finite(tensor: Tensor) -> bool:
+    """Tell whether there is no NaN and no infinity: they surface in the extremes, which need no memory."""
+    low, high = torch.aminmax(tensor if tensor.itemsize > 1 else tensor.float())
+    return math.isfinite(low) and math.isfinite(high)
 
 
 def _dtype(plan: Plan, tensors: Tensors) -> torch.dtype:

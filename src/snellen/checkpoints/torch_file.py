@@ -175,7 +175,11 @@ def unwrap(loaded: object, wrapper: str | None, path: Path) -> Unwrapped:
         found, taken = found[inner], [*taken, inner]
     if not isinstance(found, Mapping) or not _has_tensors(found):
         what = "one tensor without a name" if _is_tensor(found) else f"no tensors: {_describe(found)}"
-        raise BadFile(f"'{path}' holds {what}", expected="a table of named tensors (a state dict)")
+        raise BadFile(
+            f"'{path}' holds {what}",
+            expected="a table of named tensors (a state dict)",
+            todo="save model.state_dict() with torch.save, or safetensors.torch.save_file",
+        )
     tensors = {name: value for name, value in found.items() if isinstance(name, str) and _is_tensor(value)}
     extras = {str(name): _describe(value) for name, value in found.items() if name not in tensors}
     return Unwrapped(tensors, "/".join(taken) or None, extras)
@@ -213,7 +217,8 @@ def _no_entry(path: Path, wrapper: str | None, loaded: object) -> BadFile:
     names = _choices(loaded) if isinstance(loaded, Mapping) else []
     return BadFile(
         f"'{path}' has no table of tensors under '{wrapper}'",
-        expected=f"one of {', '.join(names)}" if names else "no wrapper: the file has none",
+        expected=f"one of {', '.join(names)}" if names else "no entry: the tensors of this file stand at its top",
+        todo=" or ".join(f"{path.name}#{name}" for name in names) or f"leave out the '#{wrapper}'",
     )
 
 

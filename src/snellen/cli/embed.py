@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import click
 
 from snellen.cli import options, show
-from snellen.errors import UsageError
 
 if TYPE_CHECKING:
     from snellen.embed.run import Row, Vector
@@ -51,8 +50,6 @@ def embed(
     if output:
         draft.check(Path(output), sinks.FORMATS)
     paths = list(inputs.expand(sources, sys.stdin.buffer))
-    if not paths:
-        raise UsageError("the list on stdin is empty", expected="paths of images, one a line")
     model = wanted.load()
     rows = run.embed(model, paths, batch_size=batch_size, workers=workers)
     counts: Counter[str] = Counter()

@@ -26,11 +26,11 @@ def expand(sources: Iterable[str], stdin: BinaryIO) -> Iterator[str]:
 
     A folder stands for the images in it and below it, sorted; a pattern with ``*``, ``?`` or ``[`` for the files it
     matches, sorted; ``-`` for the paths on ``stdin``, one a line. Anything else is a path.
-    Raises UsageError for a folder without images and for a pattern that matches no file.
+    Raises UsageError for a folder without images, a pattern that matches no file, and an empty list.
     """
     for source in sources:
         if source == "-":
-            yield from _listed(stdin)
+            yield from _some(_listed(stdin), "the list on stdin is empty", "paths of images, one a line")
         elif os.path.isdir(source):
             yield from _some(_walk(source, set()), f"the folder {source!r} holds no images", "files ending in .jpg ...")
         elif glob.has_magic(source) and not os.path.lexists(source):

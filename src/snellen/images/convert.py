@@ -69,7 +69,7 @@ def from_array(array: numpy.ndarray) -> tuple[Image.Image, list[str]]:
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
         raise ImageError(f"an array of shape {shape}", expected=expected, todo="pass one image at a time")
     if array.size == 0:
-        raise ImageError(f"an array of shape {shape}, without a pixel", expected=expected)
+        raise ImageError(f"an array of shape {shape}, without a pixel", expected=expected, todo="leave it out")
     flat = array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array
     return to_rgb(Image.fromarray(flat), "the array")
 

@@ -85,9 +85,11 @@ def _from_path(path: str, max_pixels: int) -> Picture:
     except FileNotFoundError as error:
         raise ImageError(f"{name} does not exist", expected="an image file", todo="check the spelling") from error
     except PermissionError as error:
-        raise ImageError(f"{name} may not be read by this user", todo="change its permissions") from error
+        todo = f"allow it: chmod u+r {name}"
+        raise ImageError(f"{name} may not be read by this user", expected="a readable file", todo=todo) from error
     except (OSError, ValueError) as error:  # a name too long, a null in the name, a disk that fails
-        raise ImageError(f"{name} cannot be read: {error}", expected="an image file") from error
+        todo = "check the path and the disk, or leave it out"
+        raise ImageError(f"{name} cannot be read: {error}", expected="an image file", todo=todo) from error
 
 
 def _from_stream(stream: BinaryIO, name: str, max_pixels: int) -> Picture:
@@ -108,9 +110,7 @@ def _open(stream: BinaryIO, name: str, head: bytes) -> Image.Image:
     except Image.DecompressionBombError as error:
         todo = "shrink it, or raise both max_pixels and PIL.Image.MAX_IMAGE_PIXELS"
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
-        raise TooLarge(
-            f"{name} is a decompression bomb: {error}", expected=f"<= {limit} pixels", todo=todo
-        ) from error
+        raise TooLarge(f"{name} is a decompression bomb: {error}", expected=f"<= {limit} pixels", todo=todo) from error
     except Exception as error:  # a decoder may raise anything on a damaged header
         raise _damaged(name, error) from error
 
@@ -124,7 +124,9 @@ def _picture(image: Image.Image, name: str, max_pixels: int) -> Picture:
             todo="shrink it, or raise max_pixels if you trust the file",
         )
     if width * height == 0:
-        raise ImageError(f"{name} is {width} x {height}: it has no pixels", expected="at least one pixel")
+        raise ImageError(
+            f"{name} is {width} x {height}: it has no pixels", expected="at least one pixel", todo="leave it out"
+        )
     high_byte = _cuts_to_high_byte(image)
     try:
         image.load()

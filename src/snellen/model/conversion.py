@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from torch import Tensor
 from snellen.checkpoints.dialects import DIALECTS
 from snellen.checkpoints.dialects.rules import Plan, plan
 from snellen.checkpoints.hub_config import write_config
-from snellen.checkpoints.state import Digest, check, read_native, seeded_native
+from snellen.checkpoints.state import Digest, check, read_native, seeded, seeded_native
 from snellen.checkpoints.tensors import Tensors
 from snellen.checkpoints.write import (
     SHARD_BYTES,
@@ -26,7 +28,7 @@ from snellen.checkpoints.write import (
     write_torch,
 )
 from snellen.encoders.config import EncoderConfig, ViTConfig
-from snellen.errors import UnknownName, UsageError
+from snellen.errors import Unavailable, UnknownName, UsageError
 from snellen.model.identify import LIBRARY, identify
 from snellen.model.loading import native_plan, seeded_config
 from snellen.model.source import opened, wanted
@@ -39,7 +41,10 @@ from snellen.zoo.variant import Library, Variant
 
 Get = Callable[[str], Tensor]
 
-LIBRARIES = ("timm", "transformers", "meta", "apple", "jax")
+ENDINGS = {"meta": ".pth", "apple": ".safetensors", "jax": ".npz"}
+"""Libraries that get one file, and the ending of the format that their own loader reads."""
+
+LIBRARIES = ("timm", "transformers", *ENDINGS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +90,12 @@ def convert(src: str, dst: str | Path, *, dialect: str, name: str | None = None)
         raise UnknownName("dialect", dialect, LIBRARIES, todo=f"one of {', '.join(LIBRARIES)}")
     target = Path(dst)
     check_free(target)
+    if target.suffix != ENDINGS.get(dialect, target.suffix):
+        raise UsageError(
+            f"'{target}' does not end in {ENDINGS[dialect]}",
+            expected=f"the format that {dialect}'s own loader reads",
+            todo=f"write to '{target.with_suffix(ENDINGS[dialect])}'",
+        )
     asked = wanted(src, None) if name is None else wanted(name, src)
     if asked.seed is not None:
         return _write(_drawn(str(asked.name), asked.seed), src, target, dialect)
@@ -108,10 +119,9 @@ def _drawn(name: str, seed: int) -> Native:
     named = find(name)
     config = seeded_config(named)
     spelled = native_plan(named, config)
-    state = dict(seeded_native(spelled, seed))
     note = f"the weights are drawn from seed {seed} and mean nothing"
-    digest = _digest(iter(state.items()))
-    return Native(named, config, spelled.dialect.name, (), state.__getitem__, digest, (note,))
+    digest = _digest(seeded_native(spelled, seed))
+    return Native(named, config, spelled.dialect.name, (), partial(seeded, spelled, seed), digest, (note,))
 
 
 def _write(native: Native, src: str, target: Path, library: str) -> ConvertRecord:
@@ -120,14 +130,12 @@ def _write(native: Native, src: str, target: Path, library: str) -> ConvertRecor
     spelled = _target_plan(native, target_config, library)
     entries = entries_of(spelled.write(lambda key: native.get(key).to("meta")))
     content = Content(entries, lambda: spelled.write(native.get))
-    if library in ("timm", "transformers"):
-        target.mkdir(parents=True, exist_ok=True)
-        limit = SHARD_BYTES if library == "transformers" else None
-        files = write_safetensors(content, target, "model.safetensors", limit)
-        files += _write_configs(native, target_config, spelled, target)
-    else:
+    documents = {} if library in ENDINGS else _documents(native, target_config, spelled)
+    with _whole(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        files = _write_file(content, target, library)
+        files = (
+            _write_file(content, target, library) if library in ENDINGS else _write_folder(content, target, documents)
+        )
     return ConvertRecord(
         source=src,
         variant=variant.name,
@@ -191,13 +199,29 @@ def _digest(native: Iterator[tuple[str, Tensor]]) -> str:
     return digest.hex()
 
 
+@contextmanager
+def _whole(target: Path) -> Iterator[None]:
+    """Take away what was written to ``target`` unless all of it was; raise Unavailable where the disk refuses."""
+    there = target.exists()
+    try:
+        yield
+    except BaseException as error:
+        if target.is_dir():
+            for path in target.iterdir():  # it was empty, or not there
+                path.unlink()
+            if not there:
+                target.rmdir()
+        if isinstance(error, OSError):
+            raise Unavailable(
+                f"'{target}' cannot be written: {error.strerror or error}",
+                expected="a place that may be written to, with room for the weights",
+                todo="free some space, or write somewhere else; nothing was left behind",
+            ) from error
+        raise
+
+
 def _write_file(content: Content, target: Path, library: str) -> list[Path]:
     """Write one file, in the format that its library reads."""
-    endings = {"meta": ".pth", "apple": ".safetensors", "jax": ".npz"}
-    if target.suffix != endings[library]:
-        raise UsageError(
-            f"'{target}' does not end in {endings[library]}", expected=f"the format that {library}'s own loader reads"
-        )
     if library == "meta":
         return write_torch(content, target)
     if library == "jax":
@@ -205,21 +229,27 @@ def _write_file(content: Content, target: Path, library: str) -> list[Path]:
     return write_safetensors(content, target.parent, target.name)
 
 
-def _write_configs(native: Native, config: EncoderConfig, spelled: Plan, folder: Path) -> list[Path]:
-    """Write what the library needs beside the weights to build the model and its preprocessing."""
+def _write_folder(content: Content, target: Path, documents: dict[str, object]) -> list[Path]:
+    """Write weights, in shards where they are large and transformers reads them, and the documents beside them."""
+    target.mkdir(exist_ok=True)
+    limit = SHARD_BYTES if "preprocessor_config.json" in documents else None
+    files = write_safetensors(content, target, "model.safetensors", limit)
+    for name, document in documents.items():
+        write_json(target / name, document)
+    return files + [target / name for name in documents]
+
+
+def _documents(native: Native, config: EncoderConfig, spelled: Plan) -> dict[str, object]:
+    """Return what the library needs beside the weights to build the model and its preprocessing, by file name."""
     variant = native.named.variant
     if spelled.dialect.library == "timm":
-        documents = {"config.json": _timm_config(variant, config, spelled.dialect.name)}
-    else:
-        recipe = Recipe.parse(recipe_for(variant, "transformers"))
-        labels = native.labels or (imagenet1k() if variant.head == "imagenet1k" else ())
-        documents = {
-            "config.json": write_config(variant.family, config, variant.image, labels),
-            "preprocessor_config.json": to_processor(recipe, variant.family),
-        }
-    for name, document in documents.items():
-        write_json(folder / name, document)
-    return [folder / name for name in documents]
+        return {"config.json": _timm_config(variant, config, spelled.dialect.name)}
+    recipe = Recipe.parse(recipe_for(variant, "transformers"))
+    labels = native.labels or (imagenet1k() if variant.head == "imagenet1k" else ())
+    return {
+        "config.json": write_config(variant.family, config, variant.image, labels),
+        "preprocessor_config.json": to_processor(recipe, variant.family),
+    }
 
 
 def _timm_config(variant: Variant, config: EncoderConfig, dialect: str) -> dict[str, Any]:

@@ -97,12 +97,17 @@ def _by_name(named: Named, spelling: Spelling, shapes: Shapes, document: Json | 
 
 
 def _by_timm(document: Json, spelling: Spelling, shapes: Shapes, where: str) -> Identity:
-    tag = document.get("pretrained_cfg", {}).get("tag")
-    base = str(document["architecture"])
-    identity = _by_name(zoo.find(f"{base}.{tag}" if tag else base), spelling, shapes, None, where)
-    if arguments := sorted(set(document.get("model_args", {})) - {"num_classes", "global_pool"}):
+    pretrained, arguments = document.get("pretrained_cfg", {}), document.get("model_args", {})
+    if not isinstance(pretrained, dict) or not isinstance(arguments, dict):
         raise CheckpointError(
-            f"the config.json beside {where} changes {base} by model_args: {', '.join(arguments)}",
+            f"pretrained_cfg or model_args in the config.json beside {where} is no table",
+            todo="take the config.json of the same revision",
+        )
+    tag, base = pretrained.get("tag"), str(document["architecture"])
+    identity = _by_name(zoo.find(f"{base}.{tag}" if tag else base), spelling, shapes, None, where)
+    if changed := sorted(set(arguments) - {"num_classes", "global_pool"}):
+        raise CheckpointError(
+            f"the config.json beside {where} changes {base} by model_args: {', '.join(changed)}",
             expected="a variant as timm defines it",
             todo="name the variant it stands for, if the weights are those of one",
         )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from snellen import __version__, devices, zoo
 from snellen.checkpoints.dialects import DIALECTS
@@ -49,7 +47,7 @@ def load(
     place.check_dtype(dtype)
     asked = wanted(name, weights)
     if asked.seed is not None:
-        return _drawn(str(asked.name), asked.seed, recipe, _Place(place, dtype))
+        return _drawn(zoo.find(str(asked.name)), asked.seed, recipe, place, dtype)
     with opened(asked.weights, revision) as source:
         identity = identify(source.tensors, source.document, asked.name, source.where)
         own = _own_recipe(identity, source)
@@ -57,24 +55,14 @@ def load(
         choices = (*asked.choices, *source.choices, *identity.choices, *((own,) if recipe is None else ()))
         spelled = identity.spelling.plan(config)
         ignored = check(spelled, source.tensors, source.where).ignored
-        encoder, digest = _filled(config, read_native(spelled, source.tensors, source.where), _Place(place, dtype))
+        encoder = _empty(config, place, dtype)
+        digest = fill(encoder, read_native(spelled, source.tensors, source.where))
         _check_absent(identity.named, config, encoder)
         record = _record(identity.named, chosen, place.name, dtype, source.origin)
         notes = tuple(f"ignored {key}: {because}" for key, because in ignored)
         dialect = identity.spelling.dialect.name
         record = replace(record, dialect=dialect, digest=digest, choices=choices, notes=notes, name=name)
     return Model(encoder, chosen, record, _labels(identity, config))
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where parameters go, and in which dtype."""
-
-    device: Device
-    dtype: str
-
-    def __call__(self, tensor: Tensor) -> Tensor:
-        return tensor.to(self.device.torch_name, getattr(torch, self.dtype)).contiguous()
 
 
 def choose_recipe(recipe: str, config: EncoderConfig) -> tuple[Recipe, EncoderConfig]:
@@ -118,20 +106,21 @@ def seeded_config(named: Named) -> EncoderConfig:
     return config
 
 
-def _drawn(name: str, seed: int, recipe: str | None, place: _Place) -> Model:
+def _drawn(named: Named, seed: int, recipe: str | None, place: Device, dtype: str) -> Model:
     """Build an encoder with drawn weights."""
-    named = zoo.find(name)
     own = recipe_for(named.variant, named.library)
     chosen, config = choose_recipe(recipe or own, seeded_config(named))
-    encoder, digest = _filled(config, seeded_native(native_plan(named, config), seed), place)
-    record = _record(named, chosen, place.device.name, place.dtype, Origin(kind="seed", seed=seed))
+    encoder = _empty(config, place, dtype)
+    digest = fill(encoder, seeded_native(native_plan(named, config), seed))
+    record = _record(named, chosen, place.name, dtype, Origin(kind="seed", seed=seed))
     note = f"the weights are drawn from seed {seed}: the numbers are repeatable, but mean nothing"
     return Model(encoder, chosen, replace(record, digest=digest, notes=(note,)))
 
 
-def _filled(config: EncoderConfig, native: Iterator[tuple[str, Tensor]], place: _Place) -> tuple[Encoder, str]:
-    encoder = build(config)
-    return encoder, fill(encoder, native, place)
+def _empty(config: EncoderConfig, place: Device, dtype: str) -> Encoder:
+    """Build an encoder whose parameters have their memory, but no values yet."""
+    encoder = build(config).to(getattr(torch, dtype))
+    return encoder.to_empty(device=place.torch_name)
 
 
 def _check_absent(named: Named, config: EncoderConfig, encoder: Encoder) -> None:
@@ -150,7 +139,9 @@ def _own_recipe(identity: Identity, source: Opened) -> Choice:
     named, pool = identity.named, identity.config.pool
     document = source.document or {}
     if named.library == "transformers" and source.processor:
-        return Choice(from_processor(source.processor, pool, named.variant.family), "preprocessor_config.json beside the weights")
+        return Choice(
+            from_processor(source.processor, pool, named.variant.family), "preprocessor_config.json beside the weights"
+        )
     if named.library == "timm" and "pretrained_cfg" in document:
         return Choice(
             from_timm(document["pretrained_cfg"], pool), "pretrained_cfg in the config.json beside the weights"

@@ -67,7 +67,7 @@ class Model:
         wanted = tuple(stages)
         parts = [self._encode(pixels, wanted) for pixels in self._batches(images, batch_size)]
         if not parts:
-            raise UsageError("there is no image to take features of")
+            raise UsageError("there is no image to take features of", expected="one or more", todo="name some images")
         named = [part.named() for part in parts]
         whole = {name: torch.cat([part[name].float().cpu() for part in named]) for name in named[0]}
         return Features(
@@ -121,7 +121,7 @@ class Model:
 
     def _batches(self, images: Any, batch_size: int) -> Iterator[Tensor]:
         if batch_size < 1:
-            raise UsageError(f"the batch size is {batch_size}", expected="1 or more")
+            raise UsageError(f"the batch size is {batch_size}", expected="1 or more", todo=f"leave it at {BATCH}")
         pixels = (self.recipe.pixels(decode(image)) for image in _each(images))
         while batch := list(islice(pixels, batch_size)):
             yield torch.stack(batch)
@@ -136,7 +136,9 @@ class Model:
         for layer in layers:
             if isinstance(layer, int) and not -len(numbered) <= layer < len(numbered):
                 raise UsageError(
-                    f"there is no layer {layer}", expected=f"0 to {len(numbered) - 1}, or a negative number"
+                    f"there is no layer {layer}",
+                    expected=f"0 to {len(numbered) - 1}, or -1 to {-len(numbered)} counted from the end",
+                    todo="--layers -1 is the last",
                 )
             names.append(numbered[layer] if isinstance(layer, int) else layer)
             if names[-1] not in mapped:
@@ -149,4 +151,4 @@ def _each(images: Any) -> Iterable[Any]:
     single = isinstance(images, (str, bytes, Picture)) or hasattr(images, "__fspath__") or hasattr(images, "convert")
     if single or (isinstance(images, np.ndarray) and images.ndim < 4):
         return [images]
-    return images  # type: ignore[no-any-return]
+    return images if isinstance(images, Iterable) else [images]  # what is no image is refused by ``decode``

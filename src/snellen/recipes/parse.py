@@ -29,6 +29,8 @@ POOLS: tuple[Pool, ...] = get_args(Pool)
 LONGEST_SIDE = 16_384
 """Longest side a recipe may ask for: far above any encoder's, and far below what a slip of the finger can cost."""
 
+AGAIN = "write the step so, or take the whole recipe of a model by its name"
+
 ORDER = ("stored", "upright", "tensor", "scale", "mean", "std", "pool")
 GEOMETRY = ("shortest_edge", "squash", "center_crop")
 STEPS = ("stored", "upright", *GEOMETRY, "tensor", "scale", "mean", "std", "pool")
@@ -57,7 +59,8 @@ class _Place:
         return self.text.lower().split()
 
     def wrong(self, why: str, *, expected: str = "", todo: str = "") -> RecipeError:
-        return RecipeError(f"step {self.number} of the recipe, {self.text!r}: {why}", expected=expected, todo=todo)
+        seen = f"step {self.number} of the recipe, {self.text!r}: {why}"
+        return RecipeError(seen, expected=expected, todo=todo or AGAIN)
 
 
 def parse(text: str) -> Parts:

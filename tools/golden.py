@@ -1,6 +1,6 @@
 """Compare published outputs of real weights with what comes out here, wherever weights and picture can be had.
 
-    python scripts/golden.py [--picture FOLDER] [--only TEXT] [--offline] [--require]
+    python tools/golden.py [--picture FOLDER] [--only TEXT] [--offline] [--require]
 
 In: golden/*.json (one file a family; every value with its source), the picture in FOLDER or in the folder that
 SNELLEN_GOLDEN_PICTURES names, and weights below SNELLEN_MODELS, in the hub's cache, or from the hub. Out: a row for
