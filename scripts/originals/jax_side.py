@@ -226,9 +226,9 @@ def differs(original: Original, path: str, size: tuple[int, int], params: Mappin
         loaded = flat(original.through_load_pretrained(path, size))
     except (KeyError, ValueError) as error:
         return [f"{type(error).__name__}: {error}"[:200]]
-    wanted = flat(params)
-    extra = set() if original.classes else {"head/kernel", "head/bias"}  # the fresh head it insists on
-    same = set(loaded) - extra == set(wanted) and all(np.array_equal(loaded[key], wanted[key]) for key in wanted)
+    unused = set() if original.classes else {"head/kernel", "head/bias"}  # the fresh classifier it insists on
+    wanted = {key: value for key, value in flat(params).items() if key not in unused}
+    same = loaded.keys() - unused == wanted.keys() and all(np.array_equal(loaded[key], wanted[key]) for key in wanted)
     return [] if same else ["its parameters differ from the file's"]
 
 

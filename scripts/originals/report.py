@@ -43,9 +43,10 @@ calls, so that all other settings are theirs.
 Each cell is the relative Frobenius difference in float32 and in float64: of class token and pooled vector, registers,
 patch tokens, the patch tokens of all blocks (ConvNeXt: stages), logits. A dash: this encoder, or their code, has no
 such output. In float32 their code runs as it is. In float64 it is made to work in float64 throughout, so that nothing
-but a difference in what is computed can show: the patch centres of DINOv3's RoPE, the resizing of DINOv2's positions and
-the arithmetic of ViT's blocks stay in float32 otherwise, whatever the model's dtype. Their ViT loader knows square grids
-only; for the others the same call of `scipy.ndimage.zoom` is made with one factor for each axis. AIMv2 takes one size.
+but a difference in what is computed can show: otherwise the patch centres of DINOv3's RoPE, the resizing of DINOv2's
+positions and the arithmetic of ViT's blocks stay in float32, whatever the model's dtype. Their ViT loader knows square
+grids only; for the others the same call of `scipy.ndimage.zoom` is made with one factor for each axis. AIMv2 takes one
+input size.
 """
 
 
