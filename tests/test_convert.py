@@ -174,6 +174,24 @@ def test_what_timm_cannot_hold_is_said(tmp_path: Path) -> None:
     assert relative(torch.from_numpy(back.embed(PHOTO)), torch.from_numpy(there.embed(PHOTO))) == 0  # same encoder
 
 
+@pytest.mark.parametrize(
+    ("name", "dialect", "file"),
+    [
+        ("dinov2_vits14", "timm", "folder"),
+        ("dinov2_vits14", "transformers", "folder"),
+        ("dinov2_vits14", "meta", "x.pth"),
+        ("vit_small_patch16_224.augreg_in1k", "jax", "x.npz"),
+    ],
+)
+def test_drawn_weights_stay_known_as_drawn(name: str, dialect: str, file: str, tmp_path: Path) -> None:
+    snellen.convert("seed:4", tmp_path / file, dialect=dialect, name=name)
+    snellen.convert(str(tmp_path / file), tmp_path / "again", dialect="timm", name=name)
+    for path in (tmp_path / file, tmp_path / "again"):
+        record = snellen.load(name, weights=str(path)).record
+        assert (record.origin.trained, record.origin.seed, record.origin.path) == (False, 4, str(path))
+        assert any("mean nothing" in note for note in record.notes)
+
+
 def test_large_checkpoints_are_written_in_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("snellen.model.conversion.SHARD_BYTES", 30_000_000)
     name = "facebook/dinov3-vits16-pretrain-lvd1689m"

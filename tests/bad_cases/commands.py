@@ -214,7 +214,7 @@ def features_ending(at: Place) -> Call:
     UsageError,
     seen="'out' exists already",
     expected="a new name, or an empty folder",
-    todo="nothing was written",
+    todo="name another place, or remove what stands there; nothing was written",
 )
 def taken(at: Place) -> Call:
     at.file("out/model.safetensors", b"precious")

@@ -47,8 +47,9 @@ def unknown(at: Place) -> Call:
 @row(
     "a CLIP checkpoint",
     UnknownDialect,
-    seen=("'x.safetensors' looks like a model of pictures and text: only encoders of pictures are run here"),
-    evident=True,
+    seen="'x.safetensors' looks like a model of pictures and text, such as CLIP",
+    expected="an encoder of pictures, alone",
+    todo="take one of the encoders that 'snellen models' lists",
 )
 def clip(at: Place) -> Call:
     names = ("text_model.embeddings.token_embedding.weight", "vision_model.encoder.layers.0.layer_norm1.weight")
@@ -59,8 +60,9 @@ def clip(at: Place) -> Call:
 @row(
     "AIMv2 with a text tower",
     UnknownDialect,
-    seen=("'x.safetensors' looks like AIMv2-LiT, an encoder with a text tower: only encoders without one are run here"),
-    evident=True,
+    seen="'x.safetensors' looks like AIMv2-LiT, an encoder with a text tower",
+    expected="an encoder of pictures, alone",
+    todo="take an AIMv2 without one, such as apple/aimv2-large-patch14-224",
 )
 def lit(at: Place) -> Call:
     names = ("image_encoder.trunk.blocks.0.attn.qkv.weight", "text_encoder.trunk.blocks.0.attn.qkv.weight")
@@ -71,8 +73,9 @@ def lit(at: Place) -> Call:
 @row(
     "a training checkpoint with heads",
     UnknownDialect,
-    seen=("'x.safetensors' looks like a DINO training checkpoint, heads and all: take the released backbone"),
-    evident=True,
+    seen="'x.safetensors' looks like a DINO training checkpoint, heads and all",
+    expected="an encoder of pictures, alone",
+    todo="take the released backbone, or save the teacher's backbone alone",
 )
 def trainer(at: Place) -> Call:
     at.file("x.safetensors", save({"teacher.dino_head.mlp.0.weight": torch.ones(2)}))
@@ -212,6 +215,7 @@ def ambiguous(at: Place) -> Call:
     CheckpointError,
     seen="the config.json beside './model' sets hidden_act to 'relu'",
     expected="'gelu': nothing else is run here",
+    todo=("use the library that these weights were made with; 'snellen models' lists what is run here"),
 )
 def activation(at: Place) -> Call:
     return alone(folder(at, hidden_act="relu"))
@@ -222,6 +226,7 @@ def activation(at: Place) -> Call:
     CheckpointError,
     seen="the config.json beside './model' sets use_head to True",
     expected="False: nothing else is run here",
+    todo=("use the library that these weights were made with; 'snellen models' lists what is run here"),
 )
 def aimv2_head(at: Place) -> Call:
     config = ViTConfig(
@@ -258,7 +263,7 @@ def config_family(at: Place) -> Call:
     CheckpointError,
     seen="the config.json beside './model' describes a model of type 'clip'",
     expected=("one of dinov2, dinov2_with_registers, dinov3_vit, dinov3_convnext, vit, aimv2_vision_model, aimv2"),
-    todo="only these encoders are run here",
+    todo="'snellen models' lists the encoders that are run here",
 )
 def config_type(at: Place) -> Call:
     return alone(folder(at, model_type="clip"))
@@ -268,11 +273,33 @@ def config_type(at: Place) -> Call:
     "a config.json that lacks a setting",
     CheckpointError,
     seen="the config.json beside './model' lacks num_attention_heads",
-    todo="take the config.json of the same revision",
+    todo="take the config.json of the same revision as the weights",
     evident=True,
 )
 def config_lacks(at: Place) -> Call:
     return alone(folder(at, num_attention_heads=None))
+
+
+@row(
+    "a config.json with a text in place of a number",
+    CheckpointError,
+    seen="the config.json beside './model' sets hidden_size to '16'",
+    expected="a number of its kind",
+    todo="take the config.json of the same revision as the weights",
+)
+def config_text(at: Place) -> Call:
+    return alone(folder(at, hidden_size="16"))
+
+
+@row(
+    "a config.json with heads that do not divide the width",
+    CheckpointError,
+    seen="the config.json beside './model' divides a hidden_size of 16 among 3 heads",
+    expected="a whole number for each",
+    todo="take the config.json of the same revision as the weights",
+)
+def config_heads(at: Place) -> Call:
+    return alone(folder(at, num_attention_heads=3))
 
 
 @row(

@@ -15,6 +15,8 @@ from snellen.errors import CheckpointError
 
 Json = dict[str, Any]
 
+SAME_REVISION = "take the config.json of the same revision as the weights"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -112,22 +114,48 @@ def read_config(document: Json, where: str) -> tuple[str, EncoderConfig]:
         raise CheckpointError(
             f"{where} describes a model of type {kind!r}",
             expected=f"one of {', '.join(SETTINGS)}",
-            todo="only these encoders are run here",
+            todo="'snellen models' lists the encoders that are run here",
         )
     for key, value in settings.held.items():
         if document.get(key, value) != value:
             raise CheckpointError(
-                f"{where} sets {key} to {document[key]!r}", expected=f"{value!r}: nothing else is run here"
+                f"{where} sets {key} to {document[key]!r}",
+                expected=f"{value!r}: nothing else is run here",
+                todo="use the library that these weights were made with; 'snellen models' lists what is run here",
             )
     full = {**settings.defaults, **document}
     needed = [*settings.same.values(), *(("image_size",) if "patch" in settings.same else ())]
     if absent := [key for key in needed if key not in full]:
-        raise CheckpointError(f"{where} lacks {', '.join(absent)}", todo="take the config.json of the same revision")
+        raise CheckpointError(f"{where} lacks {', '.join(absent)}", todo=SAME_REVISION)
+    _check_values({key: full[key] for key in needed}, where)
     values = {field: full[key] for field, key in settings.same.items()} | dict(settings.fixed)
     if settings.family == "dinov3_convnext":
         values = {**values, "depths": tuple(values["depths"]), "widths": tuple(values["widths"])}
         return settings.family, ConvNeXtConfig(**values)
     return settings.family, ViTConfig(**values, **_derived(settings, full, where))
+
+
+def _check_values(values: Json, where: str) -> None:
+    """Raise CheckpointError for what is no number of its kind, and for heads that do not divide the width."""
+    for key, value in values.items():
+        if not _is_sound(key, value):
+            kind = "four whole numbers" if key in ("depths", "hidden_sizes") else "a number of its kind"
+            raise CheckpointError(f"{where} sets {key} to {value!r}", expected=kind, todo=SAME_REVISION)
+    width, heads = values.get("hidden_size", 0), values.get("num_attention_heads", 1)
+    if width % heads:
+        raise CheckpointError(
+            f"{where} divides a hidden_size of {width} among {heads} heads",
+            expected="a whole number for each",
+            todo=SAME_REVISION,
+        )
+
+
+def _is_sound(key: str, value: Any) -> bool:
+    if key in ("depths", "hidden_sizes"):
+        return isinstance(value, list) and len(value) == 4 and all(type(n) is int and n > 0 for n in value)
+    if key.endswith("_eps"):
+        return isinstance(value, float) and 0 < value < 1
+    return type(value) is int and value >= (0 if key == "num_register_tokens" else 1)
 
 
 def _derived(settings: Settings, full: Json, where: str) -> Json:

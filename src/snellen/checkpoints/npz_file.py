@@ -11,7 +11,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snellen.checkpoints.tensors import ITEM_BYTES, Description, Entry, Tensors, unreadable_dtype
+from snellen.checkpoints.tensors import ITEM_BYTES, Description, Entry, Tensors, comment_metadata, unreadable_dtype
 from snellen.errors import BadFile
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ class NpzFile(Tensors):
         except BaseException:
             self._zip.close()
             raise
-        super().__init__(Description(path=path, format="npz", entries=entries))
+        super().__init__(
+            Description(path=path, format="npz", entries=entries, metadata=comment_metadata(self._zip.comment))
+        )
 
     def close(self) -> None:
         """Close the archive."""

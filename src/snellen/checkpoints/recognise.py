@@ -19,12 +19,24 @@ from snellen.errors import UnknownDialect
 WRAPS = ("", "module.", "_orig_mod.", "backbone.", "teacher.backbone.", "timm_model.", "visual.trunk.")
 """What training frameworks put before every name: DataParallel, torch.compile, DINO's trainer, open_clip."""
 
-# Marks of checkpoints that are close relatives, but not encoders of this zoo.
+# Marks of checkpoints that are close relatives, but not encoders of this zoo: what they are, and what to take instead.
 RELATIVES = {
-    "text_encoder": "AIMv2-LiT, an encoder with a text tower: only encoders without one are run here",
-    "text_model": "a model of pictures and text: only encoders of pictures are run here",
-    "Transformer/encoderblock_0/MultiHeadDotProductAttention_0": "a ViT in big_vision's naming: convert it first",
-    "dino_head": "a DINO training checkpoint, heads and all: take the released backbone",
+    "text_encoder": (
+        "AIMv2-LiT, an encoder with a text tower",
+        "take an AIMv2 without one, such as apple/aimv2-large-patch14-224",
+    ),
+    "text_model": (
+        "a model of pictures and text, such as CLIP",
+        "take one of the encoders that 'snellen models' lists",
+    ),
+    "Transformer/encoderblock_0/MultiHeadDotProductAttention_0": (
+        "a ViT in big_vision's naming",
+        "take the same weights from timm, or convert them",
+    ),
+    "dino_head": (
+        "a DINO training checkpoint, heads and all",
+        "take the released backbone, or save the teacher's backbone alone",
+    ),
 }
 
 
@@ -56,10 +68,10 @@ def recognise(names: Collection[str], where: str) -> Spelling:
     sample = ", ".join(sorted(names)[:6])
     if found:
         spelled = " and ".join(f"{spelling.dialect.family} of {spelling.dialect.name}" for spelling in found)
-        raise UnknownDialect(f"{where} can be read in several ways: {spelled}")
-    for mark, what in RELATIVES.items():
+        raise UnknownDialect(f"{where} can be read in several ways: {spelled}", todo="save one encoder alone")
+    for mark, (what, todo) in RELATIVES.items():
         if any(mark in name for name in names):
-            raise UnknownDialect(f"{where} looks like {what}")
+            raise UnknownDialect(f"{where} looks like {what}", expected="an encoder of pictures, alone", todo=todo)
     raise UnknownDialect(
         f"{where} holds {len(names)} tensors, but of no encoder known here (for example: {sample})",
         expected="DINOv2, DINOv3, ViT or AIMv2 as timm, transformers or the original authors name them",

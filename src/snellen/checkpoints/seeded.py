@@ -24,7 +24,7 @@ CHUNK = 1 << 22
 
 # The end of a native name, and the centre and half-width of its values. None: a matrix, centred at 0, of variance 1 /
 # fan_in.
-DRAWN: tuple[tuple[str, tuple[float, float] | None], ...] = (
+SPREADS: tuple[tuple[str, tuple[float, float] | None], ...] = (
     ("scale1.factor", (0.3, 0.2)),
     ("scale2.factor", (0.3, 0.2)),
     (".scale", (0.3, 0.2)),
@@ -49,7 +49,7 @@ def draw(seed: int, name: str, shape: tuple[int, ...], config: EncoderConfig) ->
 
     The key's part of a q, k, v bias is zero where the encoder has none.
     """
-    centre_width = next(drawn for end, drawn in DRAWN if name.endswith(end))
+    centre_width = next(drawn for end, drawn in SPREADS if name.endswith(end))
     if centre_width is None:
         fan_in = math.prod(shape[1:])
         centre_width = (0.0, math.sqrt(3.0 / fan_in))

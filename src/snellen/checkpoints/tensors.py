@@ -45,6 +45,9 @@ ITEM_BYTES = {
 
 OWN_PAGES = 256 * 2**10  # bytes from which a tensor gets pages of its own
 
+DRAWN = "snellen.weights"
+"""Key of the metadata under which files of drawn weights say so ("seed:0"), for they look like any others."""
+
 DIGEST_VERSION = b"snellen tensors 1\n"
 
 
@@ -78,7 +81,7 @@ class Tensors(ABC):
 
     ``path``      the file (or the index of a sharded checkpoint)
     ``format``    "safetensors", "torch" or "npz"
-    ``metadata``  the free text a safetensors header or an index carries
+    ``metadata``  the free text a safetensors header or an index carries, or the comment of an archive
     ``wrapper``   the entry of a torch file the tensors were found under ("model", "teacher", ...); None: at the top
     ``extras``    what stands beside the tensors and is none (an epoch, a string): name and a short description
     """
@@ -220,6 +223,12 @@ def raw_bytes(tensor: torch.Tensor) -> memoryview:
     import torch
 
     return tensor.reshape(-1).view(torch.uint8).numpy().data
+
+
+def comment_metadata(comment: bytes) -> dict[str, str]:
+    """Return what a zip archive's comment says of drawn weights, if that is what it is about."""
+    key, _, value = comment.decode("utf-8", "replace").partition("=")
+    return {key: value} if key == DRAWN else {}
 
 
 def unreadable_dtype(path: Path, name: str, dtype: str) -> BadFile:

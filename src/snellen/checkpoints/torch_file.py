@@ -18,7 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snellen.checkpoints.tensors import ITEM_BYTES, Description, Entry, Tensors, own_memory, unreadable_dtype
+from snellen.checkpoints.tensors import (
+    ITEM_BYTES,
+    Description,
+    Entry,
+    Tensors,
+    comment_metadata,
+    own_memory,
+    unreadable_dtype,
+)
 from snellen.errors import BadFile
 
 if TYPE_CHECKING:
@@ -62,7 +70,14 @@ class TorchFile(Tensors):
         self._tensors = found.tensors
         entries = {name: _entry(path, name, tensor) for name, tensor in found.tensors.items()}
         super().__init__(
-            Description(path=path, format="torch", entries=entries, wrapper=found.wrapper, extras=found.extras)
+            Description(
+                path=path,
+                format="torch",
+                entries=entries,
+                metadata=_metadata(path),
+                wrapper=found.wrapper,
+                extras=found.extras,
+            )
         )
 
     def close(self) -> None:
@@ -110,6 +125,13 @@ def drop_pages(address: int, length: int) -> None:
     last = (address + length) // mmap.PAGESIZE * mmap.PAGESIZE
     if advice is not None and last > first:
         ctypes.CDLL(None).madvise(ctypes.c_void_p(first), ctypes.c_size_t(last - first), ctypes.c_int(advice))
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    if not zipfile.is_zipfile(path):
+        return {}
+    with zipfile.ZipFile(path) as archive:
+        return comment_metadata(archive.comment)
 
 
 def _can_be_mapped(path: Path) -> bool:

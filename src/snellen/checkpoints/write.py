@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import math
 import os
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from snellen.checkpoints.tensors import ITEM_BYTES, Entry, raw_bytes
+from snellen.checkpoints.tensors import DRAWN, ITEM_BYTES, Entry, raw_bytes
 from snellen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,10 +38,14 @@ CODES = {
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What is to be written: the entry of every tensor, known beforehand, and the tensors in the same order."""
+    """What is to be written: the entry of every tensor, known beforehand, and the tensors in the same order.
+
+    ``metadata`` goes into the header of a safetensors file; of it, archives keep only that weights were drawn.
+    """
 
     entries: dict[str, Entry]
     tensors: Callable[[], Iterator[Named]]
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 def write_safetensors(content: Content, folder: Path, name: str, shard_bytes: int | None = None) -> list[Path]:
@@ -56,12 +61,12 @@ def write_safetensors(content: Content, folder: Path, name: str, shard_bytes: in
         paths = [folder / f"{stem}-{i:05d}-of-{len(shards):05d}.safetensors" for i in range(1, len(shards) + 1)]
     tensors = content.tensors()
     for path, entries in zip(paths, shards, strict=True):
-        _write_one(path, entries, tensors)
+        _write_one(path, replace(content, entries=entries), tensors)
     if len(paths) > 1:
         home = {key: path.name for path, entries in zip(paths, shards, strict=True) for key in entries}
         total = sum(entry.nbytes for entry in content.entries.values())
         index = folder / f"{name}.index.json"
-        write_json(index, {"metadata": {"total_size": total}, "weight_map": home})
+        write_json(index, {"metadata": {"total_size": total, **content.metadata}, "weight_map": home})
         paths.append(index)
     return paths
 
@@ -72,6 +77,7 @@ def write_torch(content: Content, path: Path) -> list[Path]:
 
     with _aside(path) as draft:
         torch.save({name: tensor.clone() for name, tensor in content.tensors()}, draft)
+        _comment(draft, content)
     return [path]
 
 
@@ -87,8 +93,10 @@ def write_npz(content: Content, path: Path) -> list[Path]:
         name: (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
         for name, tensor in content.tensors()
     }
-    with _aside(path) as draft, draft.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+    with _aside(path) as draft:
+        with draft.open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+        _comment(draft, content)
     return [path]
 
 
@@ -102,8 +110,17 @@ def check_free(path: Path) -> None:
     """Raise UsageError where something stands already."""
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise UsageError(
-            f"'{path}' exists already", expected="a new name, or an empty folder", todo="nothing was written"
+            f"'{path}' exists already",
+            expected="a new name, or an empty folder",
+            todo="name another place, or remove what stands there; nothing was written",
         )
+
+
+def _comment(archive: Path, content: Content) -> None:
+    """Note in an archive's comment, which every reader passes over, that its weights were drawn."""
+    if DRAWN in content.metadata:
+        with zipfile.ZipFile(archive, "a") as file:
+            file.comment = f"{DRAWN}={content.metadata[DRAWN]}".encode()
 
 
 def _shards(entries: dict[str, Entry], limit: int | None) -> list[dict[str, Entry]]:
@@ -118,11 +135,11 @@ def _shards(entries: dict[str, Entry], limit: int | None) -> list[dict[str, Entr
     return shards
 
 
-def _write_one(path: Path, entries: dict[str, Entry], tensors: Iterator[Named]) -> None:
+def _write_one(path: Path, content: Content, tensors: Iterator[Named]) -> None:
     """Write one safetensors file: the length of the header, the header, the tensors one after another."""
-    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    header: dict[str, object] = {"__metadata__": {"format": "pt", **content.metadata}}
     start = 0
-    for name, entry in entries.items():
+    for name, entry in content.entries.items():
         end = start + math.prod(entry.shape) * ITEM_BYTES[entry.dtype]
         header[name] = {"dtype": CODES[entry.dtype], "shape": list(entry.shape), "data_offsets": [start, end]}
         start = end
@@ -130,7 +147,7 @@ def _write_one(path: Path, entries: dict[str, Entry], tensors: Iterator[Named]) 
     text += b" " * (-len(text) % 8)  # the data begins at a multiple of eight
     with _aside(path) as draft, draft.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
-        for name, entry in entries.items():
+        for name, entry in content.entries.items():
             key, tensor = next(tensors)
             assert (key, tuple(tensor.shape), tensor.dtype) == (name, entry.shape, _torch_dtype(entry.dtype))
             file.write(raw_bytes(tensor.contiguous()))

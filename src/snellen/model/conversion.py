@@ -16,7 +16,7 @@ from snellen.checkpoints.dialects import DIALECTS
 from snellen.checkpoints.dialects.rules import Plan, plan
 from snellen.checkpoints.hub_config import write_config
 from snellen.checkpoints.state import Digest, check, read_native, seeded, seeded_native
-from snellen.checkpoints.tensors import Tensors
+from snellen.checkpoints.tensors import DRAWN, Tensors
 from snellen.checkpoints.write import (
     SHARD_BYTES,
     Content,
@@ -30,7 +30,7 @@ from snellen.checkpoints.write import (
 from snellen.encoders.config import EncoderConfig, ViTConfig
 from snellen.errors import Unavailable, UnknownName, UsageError
 from snellen.model.identify import LIBRARY, identify
-from snellen.model.loading import native_plan, seeded_config
+from snellen.model.loading import drawn_note, native_plan, seeded_config
 from snellen.model.source import opened, wanted
 from snellen.recipes import Recipe
 from snellen.recipes.foreign import to_processor, to_timm
@@ -76,6 +76,7 @@ class Native:
     get: Get
     digest: str
     notes: tuple[str, ...]
+    drawn: str | None = None  # "seed:N", where the weights were drawn and mean nothing
 
 
 def convert(src: str, dst: str | Path, *, dialect: str, name: str | None = None) -> ConvertRecord:
@@ -111,6 +112,7 @@ def convert(src: str, dst: str | Path, *, dialect: str, name: str | None = None)
             get=_reader(spelled, source.tensors),
             digest=_digest(read_native(spelled, source.tensors, source.where)),
             notes=tuple(f"left out {key}: {because}" for key, because in ignored),
+            drawn=source.tensors.metadata.get(DRAWN),
         )
         return _write(native, src, target, dialect)
 
@@ -119,9 +121,16 @@ def _drawn(name: str, seed: int) -> Native:
     named = find(name)
     config = seeded_config(named)
     spelled = native_plan(named, config)
-    note = f"the weights are drawn from seed {seed} and mean nothing"
-    digest = _digest(seeded_native(spelled, seed))
-    return Native(named, config, spelled.dialect.name, (), partial(seeded, spelled, seed), digest, (note,))
+    return Native(
+        named=named,
+        config=config,
+        dialect=spelled.dialect.name,
+        labels=(),
+        get=partial(seeded, spelled, seed),
+        digest=_digest(seeded_native(spelled, seed)),
+        notes=(drawn_note(f"seed:{seed}"),),
+        drawn=f"seed:{seed}",
+    )
 
 
 def _write(native: Native, src: str, target: Path, library: str) -> ConvertRecord:
@@ -129,7 +138,8 @@ def _write(native: Native, src: str, target: Path, library: str) -> ConvertRecor
     target_config = _target_config(native, LIBRARY[library])
     spelled = _target_plan(native, target_config, library)
     entries = entries_of(spelled.write(lambda key: native.get(key).to("meta")))
-    content = Content(entries, lambda: spelled.write(native.get))
+    metadata = {DRAWN: native.drawn} if native.drawn else {}
+    content = Content(entries, lambda: spelled.write(native.get), metadata)
     documents = {} if library in ENDINGS else _documents(native, target_config, spelled)
     with _whole(target):
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -60,6 +60,8 @@ def load(
         _check_absent(identity.named, config, encoder)
         record = _record(identity.named, chosen, place.name, dtype, source.origin)
         notes = tuple(f"ignored {key}: {because}" for key, because in ignored)
+        if source.origin.seed is not None:
+            notes += (drawn_note(f"seed:{source.origin.seed}"),)
         dialect = identity.spelling.dialect.name
         record = replace(record, dialect=dialect, digest=digest, choices=choices, notes=notes, name=name)
     return Model(encoder, chosen, record, _labels(identity, config))
@@ -106,6 +108,11 @@ def seeded_config(named: Named) -> EncoderConfig:
     return config
 
 
+def drawn_note(spec: str) -> str:
+    """Return what is said wherever weights were drawn."""
+    return f"the weights are drawn ({spec}): the numbers are repeatable, but mean nothing"
+
+
 def _drawn(named: Named, seed: int, recipe: str | None, place: Device, dtype: str) -> Model:
     """Build an encoder with drawn weights."""
     own = recipe_for(named.variant, named.library)
@@ -113,8 +120,7 @@ def _drawn(named: Named, seed: int, recipe: str | None, place: Device, dtype: st
     encoder = _empty(config, place, dtype)
     digest = fill(encoder, seeded_native(native_plan(named, config), seed))
     record = _record(named, chosen, place.name, dtype, Origin(kind="seed", seed=seed))
-    note = f"the weights are drawn from seed {seed}: the numbers are repeatable, but mean nothing"
-    return Model(encoder, chosen, replace(record, digest=digest, notes=(note,)))
+    return Model(encoder, chosen, replace(record, digest=digest, notes=(drawn_note(f"seed:{seed}"),)))
 
 
 def _empty(config: EncoderConfig, place: Device, dtype: str) -> Encoder:

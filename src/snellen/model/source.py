@@ -13,6 +13,7 @@ from snellen.errors import UsageError
 from snellen.records import Choice, Origin
 
 if TYPE_CHECKING:
+    from snellen.checkpoints.sources import Located
     from snellen.checkpoints.tensors import Tensors
 
 SEED = "seed:"
@@ -80,6 +81,7 @@ def opened(weights: str, revision: str | None) -> Iterator[Opened]:
     from snellen.checkpoints.files import open_tensors
     from snellen.checkpoints.sniff import read_json
     from snellen.checkpoints.sources import locate
+    from snellen.checkpoints.tensors import DRAWN
 
     located = locate(weights, revision=revision)
     folder = located.path if located.path.is_dir() else None
@@ -88,7 +90,7 @@ def opened(weights: str, revision: str | None) -> Iterator[Opened]:
             tensors=tensors,
             document=_json(folder, "config.json", read_json),
             processor=_json(folder, "preprocessor_config.json", read_json),
-            origin=_origin(located),
+            origin=_origin(located, tensors.metadata.get(DRAWN)),
             where=f"'{weights}'",
             choices=(Choice(str(located.origin), located.reason),),
         )
@@ -101,7 +103,10 @@ def _json(folder: Path | None, name: str, read: Any) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-def _origin(located: Any) -> Origin:
+def _origin(located: Located, drawn: str | None) -> Origin:
+    """Return where weights came from; a file of drawn ones, which says so itself, counts as its seed."""
+    if drawn is not None:
+        return Origin(kind="seed", path=str(located.path), seed=int(drawn.removeprefix(SEED)))
     kinds = {"hub": "hub", "hub cache": "hub", "modelscope": "modelscope", "modelscope cache": "modelscope"}
     kind: Any = kinds.get(located.origin, "file")
     return Origin(kind=kind, path=str(located.path), repo=located.repo, revision=located.revision)
