@@ -97,12 +97,13 @@ class UnknownDialect(CheckpointError):
 class KeyMismatch(CheckpointError):
     """Missing, unexpected, wrong-shaped or non-finite tensors, each listed by name.
 
-    ``missing``, ``unexpected`` and ``misshapen`` hold all names; the message shows the first few of each.
+    ``missing``, ``unexpected``, ``misshapen`` and ``nonfinite`` hold all names, the message the first few of each.
     """
 
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
     misshapen: tuple[str, ...] = ()
+    nonfinite: tuple[str, ...] = ()
 
 
 class ImageError(SnellenError):

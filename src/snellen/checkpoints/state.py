@@ -83,11 +83,14 @@ def read_native(plan: Plan, tensors: Tensors, where: str) -> Iterator[tuple[str,
         for key in foreign:
             tensors.release(key)
     if broken:
-        raise KeyMismatch(
-            f"{len(broken)} tensors of {where} hold NaN or infinity: {_some(tuple(dict.fromkeys(broken)))}",
+        names = tuple(dict.fromkeys(broken))
+        error = KeyMismatch(
+            f"{len(names)} tensors of {where} hold NaN or infinity: {_some(names)}",
             expected="finite numbers",
             todo="download or convert the file again; nothing was loaded",
         )
+        error.nonfinite = names
+        raise error
     dtype = _dtype(plan, tensors)
     for name in plan.filled:
         yield name, torch.zeros(plan.native[name], dtype=dtype)
@@ -103,6 +106,14 @@ def seeded(plan: Plan, seed: int, name: str) -> Tensor:
     """Draw one native tensor from ``seed``; what the dialect lacks is zero."""
     shape = plan.native[name]
     return torch.zeros(shape) if name in plan.filled else draw(seed, name, shape, plan.config)
+
+
+def digest_of(native: Iterator[tuple[str, Tensor]]) -> str:
+    """Return the digest of native tensors without keeping them."""
+    digest = Digest()
+    for name, tensor in native:
+        digest.add(name, tensor)
+    return digest.hex()
 
 
 def fill(encoder: torch.nn.Module, native: Iterator[tuple[str, Tensor]]) -> str:

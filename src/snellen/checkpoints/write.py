@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snellen.checkpoints.tensors import DRAWN, ITEM_BYTES, Entry, raw_bytes
+from snellen.draft import drafted
 from snellen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def write_torch(content: Content, path: Path) -> list[Path]:
     """Write a plain state dict with ``torch.save``; the whole checkpoint is in memory."""
     import torch
 
-    with _aside(path) as draft:
+    with drafted(path) as draft:
         torch.save({name: tensor.clone() for name, tensor in content.tensors()}, draft)
         _comment(draft, content)
     return [path]
@@ -93,7 +93,7 @@ def write_npz(content: Content, path: Path) -> list[Path]:
         name: (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
         for name, tensor in content.tensors()
     }
-    with _aside(path) as draft:
+    with drafted(path) as draft:
         with draft.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
         _comment(draft, content)
@@ -102,7 +102,7 @@ def write_npz(content: Content, path: Path) -> list[Path]:
 
 def write_json(path: Path, document: object) -> None:
     """Write a JSON document, indented."""
-    with _aside(path) as draft:
+    with drafted(path) as draft:
         draft.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
@@ -145,31 +145,12 @@ def _write_one(path: Path, content: Content, tensors: Iterator[Named]) -> None:
         start = end
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # the data begins at a multiple of eight
-    with _aside(path) as draft, draft.open("wb") as file:
+    with drafted(path) as draft, draft.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for name, entry in content.entries.items():
             key, tensor = next(tensors)
             assert (key, tuple(tensor.shape), tensor.dtype) == (name, entry.shape, _torch_dtype(entry.dtype))
             file.write(raw_bytes(tensor.contiguous()))
-
-
-class _aside:  # noqa: N801 - reads as the function it stands for
-    """Give a path beside ``path``; on success move what was written there into place, else remove it."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-
-    def __enter__(self) -> Path:
-        return self._draft
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if kind is None:
-            with self._draft.open("rb") as file:
-                os.fsync(file.fileno())
-            self._draft.replace(self._path)
-        else:
-            self._draft.unlink(missing_ok=True)
 
 
 def _torch_dtype(name: str) -> object:

@@ -45,7 +45,8 @@ def embed(
     Example:
       snellen embed photos -m vit_small_patch14_dinov2.lvd142m -o photos.parquet
     """
-    from snellen.embed import draft, inputs, run, sinks
+    from snellen import draft
+    from snellen.embed import inputs, run, sinks
 
     if output:
         draft.check(Path(output), sinks.FORMATS)

@@ -37,7 +37,8 @@ def features(
     Example:
       snellen features cat.jpg -m vit_small_patch16_dinov3.lvd1689m --layers 3,7,11 -o cat.npz
     """
-    from snellen.embed import dense, draft, inputs
+    from snellen import draft
+    from snellen.embed import dense, inputs
 
     if output:
         draft.check(Path(output), dense.ENDINGS)

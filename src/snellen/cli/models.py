@@ -19,8 +19,8 @@ COLUMNS = ("name", "family", "parameters", "GFLOP", "input", "tokens", "width", 
 def models(as_json: bool) -> None:
     """List every encoder: size, cost, licence, and whether its weights need an application.
 
-    Parameters are the encoder's, without a classifier. GFLOP are for one image of the input size, attention counted, a
-    multiply-add as two. --json adds the names of the other libraries; any of them finds the encoder.
+    Parameters are counted as the library of the name counts them. GFLOP are for one image of the input size, attention
+    counted, a multiply-add as two. --json adds the other libraries' names and counts; any name finds the encoder.
 
     \b
     Example:
@@ -38,14 +38,14 @@ def models(as_json: bool) -> None:
 
 def describe(variant: Variant) -> dict[str, Any]:
     """Return what the table says of one variant, as JSON-serialisable values."""
-    from snellen.encoders.build import build
     from snellen.encoders.cost import operations
 
     side = variant.image
     return {
         "name": variant.name,
         "family": variant.family,
-        "parameters": sum(tensor.numel() for tensor in build(variant.config).parameters()),
+        "parameters": variant.parameters[0][1],
+        "counts": dict(variant.parameters),
         "operations": operations(variant.config, side, side),
         "input": side,
         "tokens": variant.config.tokens(side, side),

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from snellen.embed.draft import Draft, check, writing
+from snellen.draft import Draft, check, writing
 from snellen.records import ModelRecord
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, final
 
-from snellen.embed.draft import Draft, check, writing
+from snellen.draft import Draft, check, writing
 from snellen.records import ModelRecord, Outcome
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from torch import Tensor
 from snellen.checkpoints.dialects import DIALECTS
 from snellen.checkpoints.dialects.rules import Plan, plan
 from snellen.checkpoints.hub_config import write_config
-from snellen.checkpoints.state import Digest, check, read_native, seeded, seeded_native
+from snellen.checkpoints.state import check, digest_of, read_native, seeded, seeded_native
 from snellen.checkpoints.tensors import DRAWN, Tensors
 from snellen.checkpoints.write import (
     SHARD_BYTES,
@@ -74,6 +74,7 @@ class Native:
     dialect: str
     labels: tuple[str, ...]
     get: Get
+    meta: Get  # the same tensors without their values
     digest: str
     notes: tuple[str, ...]
     drawn: str | None = None  # "seed:N", where the weights were drawn and mean nothing
@@ -109,8 +110,9 @@ def convert(src: str, dst: str | Path, *, dialect: str, name: str | None = None)
             config=identity.config,
             dialect=identity.spelling.dialect.name,
             labels=identity.labels,
-            get=_reader(spelled, source.tensors),
-            digest=_digest(read_native(spelled, source.tensors, source.where)),
+            get=_reader(spelled, source.tensors.read, source.tensors),
+            meta=_reader(spelled, partial(_valueless, source.tensors), source.tensors),
+            digest=digest_of(read_native(spelled, source.tensors, source.where)),
             notes=tuple(f"left out {key}: {because}" for key, because in ignored),
             drawn=source.tensors.metadata.get(DRAWN),
         )
@@ -127,7 +129,8 @@ def _drawn(name: str, seed: int) -> Native:
         dialect=spelled.dialect.name,
         labels=(),
         get=partial(seeded, spelled, seed),
-        digest=_digest(seeded_native(spelled, seed)),
+        meta=lambda name: torch.empty(spelled.native[name], device="meta"),
+        digest=digest_of(seeded_native(spelled, seed)),
         notes=(drawn_note(f"seed:{seed}"),),
         drawn=f"seed:{seed}",
     )
@@ -137,7 +140,7 @@ def _write(native: Native, src: str, target: Path, library: str) -> ConvertRecor
     variant = native.named.variant
     target_config = _target_config(native, LIBRARY[library])
     spelled = _target_plan(native, target_config, library)
-    entries = entries_of(spelled.write(lambda key: native.get(key).to("meta")))
+    entries = entries_of(spelled.write(native.meta))
     metadata = {DRAWN: native.drawn} if native.drawn else {}
     content = Content(entries, lambda: spelled.write(native.get), metadata)
     documents = {} if library in ENDINGS else _documents(native, target_config, spelled)
@@ -172,7 +175,7 @@ def _target_config(native: Native, library: Library) -> EncoderConfig:
 def _target_plan(native: Native, config: EncoderConfig, library: str) -> Plan:
     """Spell out the dialect to write: the first of the library's that can hold these weights."""
     variant = native.named.variant
-    family = [d for d in DIALECTS if d.family == variant.family and not d.name.endswith("in memory")]
+    family = [d for d in DIALECTS if d.family == variant.family and d.on_disk]
     dialects = [d for d in family if d.library == library]
     if not dialects:
         has = ", ".join(dict.fromkeys(d.library for d in family))
@@ -185,28 +188,26 @@ def _target_plan(native: Native, config: EncoderConfig, library: str) -> Plan:
     raise UsageError(f"{dialects[-1].name} cannot hold these weights: {', '.join(spelled.filled)} are not zero")
 
 
-def _reader(spelled: Plan, tensors: Tensors) -> Get:
-    """Return a function that reads one native tensor by name, whenever it is asked for."""
+def _valueless(tensors: Tensors, key: str) -> Tensor:
+    return torch.empty(tensors.shape(key), dtype=getattr(torch, tensors.dtype(key)), device="meta")
+
+
+def _reader(spelled: Plan, read: Get, tensors: Tensors) -> Get:
+    """Return a function that makes one native tensor by name, whenever it is asked for, of what ``read`` gives."""
     entry_of = {name: entry for entry in spelled.entries for name in entry.native}
-    dtype = getattr(torch, tensors.dtype(spelled.entries[0].foreign[0]))
+    first = spelled.entries[0].foreign[0]
+    dtype = getattr(torch, tensors.dtype(first))
 
     def get(name: str) -> Tensor:
         entry = entry_of.get(name)
         if entry is None:
-            return torch.zeros(spelled.native[name], dtype=dtype)
-        values = entry.op.read(tuple(tensors.read(key) for key in entry.foreign), spelled.config)
+            return torch.zeros(spelled.native[name], dtype=dtype, device=read(first).device)
+        values = entry.op.read(tuple(read(key) for key in entry.foreign), spelled.config)
         for key in entry.foreign:
             tensors.release(key)
         return values[entry.native.index(name)]
 
     return get
-
-
-def _digest(native: Iterator[tuple[str, Tensor]]) -> str:
-    digest = Digest()
-    for name, tensor in native:
-        digest.add(name, tensor)
-    return digest.hex()
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from snellen.checkpoints.recognise import compare, recognise
-from snellen.checkpoints.state import shapes_of
+from snellen.checkpoints.state import digest_of, read_native, shapes_of
+from snellen.checkpoints.tensors import DRAWN
 from snellen.errors import CheckpointError, KeyMismatch, UnknownDialect, UnknownName
 from snellen.model.identify import identify
 from snellen.model.source import Opened, opened
@@ -22,9 +23,11 @@ class Finding:
     dialect: str | None = None
     variant: str | None = None
     why: str  # how the variant was found, or why it was not
+    digest: str | None = None  # of the native tensors, as in the record of the loaded model; None where they do not fit
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
     misshapen: tuple[str, ...] = ()
+    nonfinite: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
 
 
@@ -39,7 +42,8 @@ class InspectRecord:
     elements: int
     bytes: int
     dtypes: dict[str, int]  # how many tensors of each
-    digest: str  # sha256 of the tensors in any order and format; see snellen.checkpoints.tensors
+    file_digest: str  # of the tensors as they are called and stored here; see snellen.checkpoints.tensors
+    drawn: str | None  # "seed:N", where the weights were drawn and mean nothing
     wrapper: str | None  # the entry of a torch file under which the tensors were found
     extras: tuple[str, ...]  # what stands beside the tensors and is none
 
@@ -64,7 +68,8 @@ def inspect(path: str, *, name: str | None = None) -> InspectRecord:
             elements=sum(math.prod(tensors.shape(key)) for key in tensors),
             bytes=tensors.nbytes,
             dtypes=dict(Counter(tensors.dtype(key) for key in tensors)),
-            digest=tensors.digest(),
+            file_digest=tensors.digest(),
+            drawn=tensors.metadata.get(DRAWN),
             wrapper=tensors.wrapper,
             extras=tuple(f"{key}: {what}" for key, what in tensors.extras.items()),
         )
@@ -85,7 +90,11 @@ def _find(source: Opened, name: str | None) -> Finding:
         return replace(known, why=why, missing=error.missing, unexpected=error.unexpected, misshapen=error.misshapen)
     except (CheckpointError, UnknownName) as error:
         return replace(known, why=error.seen)
-    fit = compare(spelling.plan(identity.config), shapes)
+    plan = spelling.plan(identity.config)
     why = identity.choices[0].reason if identity.choices else "it was named"
-    ignored = tuple(f"{key}: {because}" for key, because in fit.ignored)
-    return replace(known, variant=identity.named.name, why=why, ignored=ignored)
+    ignored = tuple(f"{key}: {because}" for key, because in compare(plan, shapes).ignored)
+    known = replace(known, variant=identity.named.name, why=why, ignored=ignored)
+    try:
+        return replace(known, digest=digest_of(read_native(plan, source.tensors, source.where)))
+    except KeyMismatch as error:
+        return replace(known, nonfinite=error.nonfinite)

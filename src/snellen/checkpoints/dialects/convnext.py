@@ -52,12 +52,13 @@ TIMM = Dialect(
 )
 
 
-def _transformers(name: str, stage: str) -> Dialect:
+def _transformers(name: str, stage: str, *, on_disk: bool) -> Dialect:
     """Spell a dialect whose stage names begin with ``stage``."""
     layer = stage + "layers.{i}."
     return Dialect(
         library="transformers",
         name=name,
+        on_disk=on_disk,
         family="dinov3_convnext",
         marks=(f"{stage}downsample_layers.0.weight".format(s=0), f"{layer}depthwise_conv.weight".format(s=0, i=0)),
         rules=(
@@ -72,7 +73,7 @@ def _transformers(name: str, stage: str) -> Dialect:
     )
 
 
-TRANSFORMERS = _transformers("transformers", "stages.{s}.")
-TRANSFORMERS_5 = _transformers("transformers 5 in memory", "model.stages.{s}.")
+TRANSFORMERS = _transformers("transformers", "stages.{s}.", on_disk=True)
+TRANSFORMERS_5 = _transformers("transformers 5 in memory", "model.stages.{s}.", on_disk=False)
 
 DIALECTS = (META, TIMM, TRANSFORMERS, TRANSFORMERS_5)

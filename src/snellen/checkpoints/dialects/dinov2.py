@@ -106,6 +106,7 @@ TRANSFORMERS = Dialect(
 TRANSFORMERS_5 = Dialect(
     library="transformers",
     name="transformers 5 in memory",
+    on_disk=False,
     family="dinov2",
     marks=("encoder.layer.0.attention.q_proj.weight", "encoder.layer.0.layer_scale1.lambda1"),
     prefixes=_PREFIXES,

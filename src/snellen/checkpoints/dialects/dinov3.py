@@ -90,12 +90,13 @@ TIMM_QKV_BIAS = Dialect(
 )
 
 
-def _transformers(name: str, layer: str) -> Dialect:
+def _transformers(name: str, layer: str, *, on_disk: bool) -> Dialect:
     """Spell a dialect whose block names begin with ``layer``."""
     attention = layer + "attention."
     return Dialect(
         library="transformers",
         name=name,
+        on_disk=on_disk,
         family="dinov3_vit",
         marks=(f"{layer}layer_scale1.lambda1".format(i=0), "embeddings.register_tokens"),
         rules=(
@@ -131,7 +132,7 @@ def _transformers(name: str, layer: str) -> Dialect:
     )
 
 
-TRANSFORMERS = _transformers("transformers", "layer.{i}.")
-TRANSFORMERS_5 = _transformers("transformers 5 in memory", "model.layer.{i}.")
+TRANSFORMERS = _transformers("transformers", "layer.{i}.", on_disk=True)
+TRANSFORMERS_5 = _transformers("transformers 5 in memory", "model.layer.{i}.", on_disk=False)
 
 DIALECTS = (META, TIMM, TIMM_QKV_BIAS, TRANSFORMERS, TRANSFORMERS_5)

@@ -84,7 +84,8 @@ class Dialect:
 
     ``marks``: names (without prefix) a file has if, and only if, it is written so; ``unmarks``: names it must not
     have. ``prefixes``: what may stand before every trunk name. ``head_prefix``: what is written there when there is a
-    classifier. ``uncounted``: endings of tensors that the library does not count as parameters.
+    classifier. ``on_disk``: False for names that the library uses in memory only; they are read, not written.
+    ``uncounted``: endings of tensors that the library does not count as parameters.
     """
 
     library: Library
@@ -96,6 +97,7 @@ class Dialect:
     prefixes: tuple[str, ...] = ("",)
     head_prefix: str = ""
     uncounted: tuple[str, ...] = ()
+    on_disk: bool = True
 
 
 @dataclass(frozen=True, slots=True)

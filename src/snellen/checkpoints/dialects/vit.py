@@ -83,6 +83,7 @@ TRANSFORMERS = Dialect(
 TRANSFORMERS_5 = Dialect(
     library="transformers",
     name="transformers 5 in memory",
+    on_disk=False,
     family="vit",
     marks=("layers.0.layernorm_before.weight", "layers.0.attention.q_proj.weight"),
     prefixes=("", "vit."),

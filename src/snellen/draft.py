@@ -39,12 +39,30 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
+def beside(path: Path) -> Path:
+    """Return the name under which ``path`` is written before it is whole."""
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
+@contextmanager
+def drafted(path: Path) -> Iterator[Path]:
+    """Give the place to write a file to; it is moved to ``path`` when the block ends well, and removed otherwise."""
+    temporary = beside(path)
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 class Draft:
     """An unfinished file. ``publish`` puts it in its place; ``discard`` removes what was not published."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+        self._temporary = beside(path)
         with writing(path):
             self.stream = self._temporary.open("wb")
 
