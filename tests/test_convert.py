@@ -193,7 +193,7 @@ def test_drawn_weights_stay_known_as_drawn(name: str, dialect: str, file: str, t
 
 
 def test_large_checkpoints_are_written_in_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("snellen.model.conversion.SHARD_BYTES", 30_000_000)
+    monkeypatch.setattr("snellen.model.layout.SHARD_BYTES", 30_000_000)
     name = "facebook/dinov3-vits16-pretrain-lvd1689m"
     record = snellen.convert("seed:1", tmp_path / "out", dialect="transformers", name=name)
     assert sum("-of-00003" in file for file in record.files) == 3

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,35 +13,21 @@ from torch import Tensor
 
 from snellen.checkpoints.dialects import DIALECTS
 from snellen.checkpoints.dialects.rules import Plan, plan
-from snellen.checkpoints.hub_config import write_config
 from snellen.checkpoints.state import check, digest_of, read_native, seeded, seeded_native
 from snellen.checkpoints.tensors import DRAWN, Tensors
-from snellen.checkpoints.write import (
-    SHARD_BYTES,
-    Content,
-    check_free,
-    entries_of,
-    write_json,
-    write_npz,
-    write_safetensors,
-    write_torch,
-)
+from snellen.checkpoints.write import Content, check_free, entries_of
 from snellen.encoders.config import EncoderConfig, ViTConfig
-from snellen.errors import Unavailable, UnknownName, UsageError
+from snellen.errors import UnknownName, UsageError
+from snellen.model import layout
 from snellen.model.identify import LIBRARY, identify
+from snellen.model.layout import ENDINGS
 from snellen.model.loading import drawn_note, native_plan, seeded_config
 from snellen.model.source import opened, wanted
-from snellen.recipes import Recipe
-from snellen.recipes.foreign import to_processor, to_timm
 from snellen.zoo import ROWS, Named, find
-from snellen.zoo.conventions import config_for, recipe_for
-from snellen.zoo.labels import imagenet1k
-from snellen.zoo.variant import Library, Variant
+from snellen.zoo.conventions import config_for
+from snellen.zoo.variant import Library
 
 Get = Callable[[str], Tensor]
-
-ENDINGS = {"meta": ".pth", "apple": ".safetensors", "jax": ".npz"}
-"""Libraries that get one file, and the ending of the format that their own loader reads."""
 
 LIBRARIES = ("timm", "transformers", *ENDINGS)
 
@@ -143,12 +128,8 @@ def _write(native: Native, src: str, target: Path, library: str) -> ConvertRecor
     entries = entries_of(spelled.write(native.meta))
     metadata = {DRAWN: native.drawn} if native.drawn else {}
     content = Content(entries, lambda: spelled.write(native.get), metadata)
-    documents = {} if library in ENDINGS else _documents(native, target_config, spelled)
-    with _whole(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        files = (
-            _write_file(content, target, library) if library in ENDINGS else _write_folder(content, target, documents)
-        )
+    documents = layout.documents(variant, target_config, spelled, native.labels)
+    files = layout.write(content, target, library, documents)
     return ConvertRecord(
         source=src,
         variant=variant.name,
@@ -208,93 +189,6 @@ def _reader(spelled: Plan, read: Get, tensors: Tensors) -> Get:
         return values[entry.native.index(name)]
 
     return get
-
-
-@contextmanager
-def _whole(target: Path) -> Iterator[None]:
-    """Take away what was written to ``target`` unless all of it was; raise Unavailable where the disk refuses."""
-    there = target.exists()
-    try:
-        yield
-    except BaseException as error:
-        if target.is_dir():
-            for path in target.iterdir():  # it was empty, or not there
-                path.unlink()
-            if not there:
-                target.rmdir()
-        if isinstance(error, OSError):
-            raise Unavailable(
-                f"'{target}' cannot be written: {error.strerror or error}",
-                expected="a place that may be written to, with room for the weights",
-                todo="free some space, or write somewhere else; nothing was left behind",
-            ) from error
-        raise
-
-
-def _write_file(content: Content, target: Path, library: str) -> list[Path]:
-    """Write one file, in the format that its library reads."""
-    if library == "meta":
-        return write_torch(content, target)
-    if library == "jax":
-        return write_npz(content, target)
-    return write_safetensors(content, target.parent, target.name)
-
-
-def _write_folder(content: Content, target: Path, documents: dict[str, object]) -> list[Path]:
-    """Write weights, in shards where they are large and transformers reads them, and the documents beside them."""
-    target.mkdir(exist_ok=True)
-    limit = SHARD_BYTES if "preprocessor_config.json" in documents else None
-    files = write_safetensors(content, target, "model.safetensors", limit)
-    for name, document in documents.items():
-        write_json(target / name, document)
-    return files + [target / name for name in documents]
-
-
-def _documents(native: Native, config: EncoderConfig, spelled: Plan) -> dict[str, object]:
-    """Return what the library needs beside the weights to build the model and its preprocessing, by file name."""
-    variant = native.named.variant
-    if spelled.dialect.library == "timm":
-        return {"config.json": _timm_config(variant, config, spelled.dialect.name)}
-    recipe = Recipe.parse(recipe_for(variant, "transformers"))
-    labels = native.labels or (imagenet1k() if variant.head == "imagenet1k" else ())
-    return {
-        "config.json": write_config(variant.family, config, variant.image, labels),
-        "preprocessor_config.json": to_processor(recipe, variant.family),
-    }
-
-
-def _timm_config(variant: Variant, config: EncoderConfig, dialect: str) -> dict[str, Any]:
-    """Return the ``config.json`` of timm's hub layout."""
-    alike = [row for row in ROWS if row.timm and row.family == variant.family and row.config == variant.config]
-    if not alike:
-        raise UsageError(
-            f"timm has no name for the network of {variant.name}",
-            expected="a variant of the zoo",
-            todo="--to transformers",
-        )
-    row = variant if variant.timm else alike[0]
-    name = row.timm[row.timm_dialects.index(dialect)]
-    architecture, _, tag = name.partition(".")
-    classes = config.classes if isinstance(config, ViTConfig) else 0
-    transformer = isinstance(config, ViTConfig)
-    pretrained = {
-        **to_timm(Recipe.parse(recipe_for(variant, "timm"))),
-        "fixed_input_size": transformer,  # or timm builds a position table for 224 pixels
-        "num_classes": classes,
-        "first_conv": "patch_embed.proj" if transformer else "stem.0",
-        "classifier": "head" if transformer else "head.fc",
-        "license": variant.licence,
-    }
-    if row is variant:  # the tag belongs to weights, not to the network
-        pretrained["tag"] = tag
-    pool = {"cls": "token", "patch_mean": "avg"}[config.pool] if isinstance(config, ViTConfig) else "avg"
-    return {
-        "architecture": architecture,
-        "num_classes": classes,
-        "num_features": config.width,
-        "global_pool": pool,
-        "pretrained_cfg": pretrained,
-    }
 
 
 def _notes(spelled: Plan) -> tuple[str, ...]:
