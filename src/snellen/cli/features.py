@@ -81,6 +81,8 @@ def _document(model: Model, paths: list[str], output: str | None, tensors: dict[
 
 
 def _line(name: str, tensor: Tensor) -> tuple[str, str, str, str]:
+    if not tensor.is_floating_point():  # the patch grid: its values say more than its shape
+        return name, " x ".join(map(str, tensor.tolist())), "-", "-"
     shape = " x ".join(map(str, tensor.shape))
     wide = tensor.double()
     spread = (f"{wide.mean():.4f}", f"{wide.std(correction=0):.4f}") if tensor.numel() else ("-", "-")

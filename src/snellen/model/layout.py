@@ -22,7 +22,7 @@ from snellen.zoo.conventions import recipe_for
 from snellen.zoo.labels import imagenet1k
 from snellen.zoo.variant import Variant
 
-ENDINGS = {"meta": ".pth", "jax": ".npz", "apple": ".safetensors"}
+ENDINGS = {"meta": ".pth", "apple": ".safetensors", "jax": ".npz"}
 """The libraries that read one file, and how it ends; the others read a folder."""
 
 
