@@ -55,7 +55,7 @@ def ask(python: str, clone: Path, jobs: list[dict[str, Any]], folder: Path) -> t
     if done.returncode:
         sys.exit(
             f"the JAX code failed under {python}:\n{done.stderr[-2000:]}\n"
-            "  next: give a Python that has jax, flax, scipy and ml_collections with --python"
+            "  next: give a Python that has jax, flax, scipy, ml_collections and packaging with --python"
         )
     document = json.loads((folder / "answers.json").read_text())
     return [_answer(folder, i, found) for i, found in enumerate(document["answers"])], document["facts"]

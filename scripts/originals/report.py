@@ -26,7 +26,7 @@ git clone https://github.com/facebookresearch/dinov2
 git clone https://github.com/facebookresearch/dinov3
 git clone https://github.com/apple/ml-aim
 git clone https://github.com/google-research/vision_transformer
-python -m venv jax && jax/bin/pip install jax flax scipy ml_collections
+python -m venv jax && jax/bin/pip install jax flax scipy ml_collections packaging
 python scripts/check_originals.py --dinov2 dinov2 --dinov3 dinov3 --aim ml-aim --vit vision_transformer \\
     --python jax/bin/python --markdown docs/originals.md
 ```

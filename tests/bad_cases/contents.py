@@ -247,7 +247,7 @@ def _plain(config: ViTConfig) -> dict[str, object]:
 @row(
     "a config.json of another family than the tensors",
     CheckpointError,
-    seen="'./model' holds tensors of dinov2, but its config.json describes vit",
+    seen="the tensors are of dinov2, but the config.json beside './model' describes vit",
     todo="take both files from one revision",
     evident=True,
 )
@@ -341,9 +341,9 @@ def timm_architecture(at: Place) -> Call:
 @row(
     "a timm folder with changed settings",
     CheckpointError,
-    seen=("the config.json beside './model' changes vit_small_patch14_dinov2 by model_args: act_layer"),
+    seen=("the config.json beside './model' changes the network by model_args: act_layer"),
     expected="a variant as timm defines it",
-    todo="name the variant it stands for, if the weights are those of one",
+    todo="name the variant it stands for, and give the file rather than the folder as weights",
 )
 def timm_arguments(at: Place) -> Call:
     (at.path / "model").mkdir()

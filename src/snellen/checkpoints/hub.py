@@ -22,7 +22,7 @@ from snellen.errors import BadFile, SnellenError, WeightsUnavailable
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 BRANCH = "main"
-SETTINGS = ("config.json", "preprocessor_config.json")
+SETTINGS = ("config.json", "preprocessor_config.json", "processor_config.json")
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,17 @@ anything else is refused by name. Checked against the configuration classes of t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from snellen.encoders.config import ConvNeXtConfig, EncoderConfig, ViTConfig
-from snellen.errors import CheckpointError
+from snellen.errors import CheckpointError, UsageError
 
 Json = dict[str, Any]
 
+LARGEST = 2**20  # no count of these encoders comes near it, and products of several still fit an int64
 SAME_REVISION = "take the config.json of the same revision as the weights"
 
 
@@ -59,7 +61,14 @@ SETTINGS: dict[str, Settings] = {
         same={**_VIT, "hidden": "intermediate_size", "eps": "layer_norm_eps", "registers": "num_register_tokens"},
         fixed={"layer_scale": True, "position": "rope"},
         held={"rope_theta": 100.0, "key_bias": False, "proj_bias": True, "mlp_bias": True, "num_channels": 3},
-        defaults={"layer_norm_eps": 1e-5, "num_register_tokens": 0, "use_gated_mlp": False},
+        defaults={
+            "layer_norm_eps": 1e-5,
+            "num_register_tokens": 0,
+            "use_gated_mlp": False,
+            "hidden_act": "gelu",
+            "query_bias": True,
+            "value_bias": True,
+        },
         architecture=("DINOv3ViTModel", ""),
     ),
     "dinov3_convnext": Settings(
@@ -124,15 +133,31 @@ def read_config(document: Json, where: str) -> tuple[str, EncoderConfig]:
                 todo="use the library that these weights were made with; 'snellen models' lists what is run here",
             )
     full = {**settings.defaults, **document}
+    if "image_size" in document:
+        full["image_size"] = image_side(document, where)
     needed = [*settings.same.values(), *(("image_size",) if "patch" in settings.same else ())]
     if absent := [key for key in needed if key not in full]:
         raise CheckpointError(f"{where} lacks {', '.join(absent)}", todo=SAME_REVISION)
-    _check_values({key: full[key] for key in needed}, where)
+    _check_values({key: full[key] for key in (*needed, *settings.defaults)}, where)
     values = {field: full[key] for field, key in settings.same.items()} | dict(settings.fixed)
     if settings.family == "dinov3_convnext":
         values = {**values, "depths": tuple(values["depths"]), "widths": tuple(values["widths"])}
         return settings.family, ConvNeXtConfig(**values)
     return settings.family, ViTConfig(**values, **_derived(settings, full, where))
+
+
+def image_side(document: Json, where: str) -> int:
+    """Return the side of the square that ``image_size`` states as one number or as [height, width]; 224 without it.
+
+    Raises CheckpointError for anything else.
+    """
+    size = document.get("image_size", 224)
+    sides = size if isinstance(size, list) and len(size) == 2 else [size, size]
+    if sides[0] != sides[1] or not all(_is_count(side, 1) for side in sides):
+        raise CheckpointError(
+            f"{where} sets image_size to {size!r}", expected="a whole number, or two equal ones", todo=SAME_REVISION
+        )
+    return int(sides[0])
 
 
 def _check_values(values: Json, where: str) -> None:
@@ -152,10 +177,20 @@ def _check_values(values: Json, where: str) -> None:
 
 def _is_sound(key: str, value: Any) -> bool:
     if key in ("depths", "hidden_sizes"):
-        return isinstance(value, list) and len(value) == 4 and all(type(n) is int and n > 0 for n in value)
+        return isinstance(value, list) and len(value) == 4 and all(_is_count(n, 1) for n in value)
+    if key.startswith("use_") or key.endswith("_bias"):
+        return isinstance(value, bool)
+    if key == "hidden_act":
+        return isinstance(value, str)
+    if key == "mlp_ratio":
+        return type(value) in (int, float) and 0 < value <= LARGEST
     if key.endswith("_eps"):
         return isinstance(value, float) and 0 < value < 1
-    return type(value) is int and value >= (0 if key == "num_register_tokens" else 1)
+    return _is_count(value, 0 if key == "num_register_tokens" else 1)
+
+
+def _is_count(value: Any, least: int) -> bool:
+    return type(value) is int and least <= value <= LARGEST
 
 
 def _derived(settings: Settings, full: Json, where: str) -> Json:
@@ -164,15 +199,17 @@ def _derived(settings: Settings, full: Json, where: str) -> Json:
     if settings.fixed.get("position") != "rope":
         values["grid"] = full["image_size"] // full["patch_size"]
     if settings.family == "dinov2":
-        hidden = int(full["hidden_size"] * full["mlp_ratio"])
         gated = full["use_swiglu_ffn"]
-        values |= {"mlp": "swiglu", "hidden": (hidden * 2 // 3 + 7) // 8 * 8} if gated else {"hidden": hidden}
+        hidden = _hidden_of(full["hidden_size"], full["mlp_ratio"], gated)
+        values |= {"mlp": "swiglu" if gated else "gelu", "hidden": hidden}
     if settings.family == "dinov3_vit":
         values["mlp"] = "swiglu" if full["use_gated_mlp"] else "gelu"
         want = "silu" if full["use_gated_mlp"] else "gelu"
-        if full.get("hidden_act", "gelu") != want:
-            raise CheckpointError(f"{where} sets hidden_act to {full['hidden_act']!r}", expected=repr(want))
-        biases = (full.get("query_bias", True), full.get("value_bias", True))
+        if full["hidden_act"] != want:
+            raise CheckpointError(
+                f"{where} has the hidden_act {full['hidden_act']!r}", expected=repr(want), todo=SAME_REVISION
+            )
+        biases = (full["query_bias"], full["value_bias"])
         if biases[0] != biases[1]:
             raise CheckpointError(f"{where} has a bias on only one of query and value", expected="on both or on none")
         values["qkv_bias"] = "no_key" if biases[0] else "none"
@@ -180,7 +217,10 @@ def _derived(settings: Settings, full: Json, where: str) -> Json:
 
 
 def write_config(family: str, config: EncoderConfig, image: int, labels: tuple[str, ...] = ()) -> Json:
-    """Return the ``config.json`` that transformers needs to build this encoder; the reverse of ``read_config``."""
+    """Return the ``config.json`` that transformers needs to build this encoder; the reverse of ``read_config``.
+
+    Raises UsageError for a network that it cannot describe.
+    """
     registers = isinstance(config, ViTConfig) and config.registers > 0
     kind = {"dinov2": "dinov2_with_registers" if registers else "dinov2", "aimv2": "aimv2_vision_model"}.get(
         family, family
@@ -198,21 +238,54 @@ def write_config(family: str, config: EncoderConfig, image: int, labels: tuple[s
         document["label2id"] = {name: i for i, name in enumerate(names)}
     for absent in ("use_bias",):  # Apple's own key: transformers does not know it
         document.pop(absent, None)
+    _check_said(document, config)
     return document
+
+
+def _check_said(document: Json, config: EncoderConfig) -> None:
+    """Raise UsageError unless ``document`` describes ``config``, but for the parts that only the weights show."""
+    _, said = read_config(document, "the config.json to be written")
+    if isinstance(said, ViTConfig) and isinstance(config, ViTConfig):
+        said = replace(said, pool=config.pool, pooler=config.pooler, classes=config.classes)
+    if said != config:
+        lost = [key for key, value in asdict(config).items() if asdict(said).get(key) != value]
+        raise UsageError(
+            f"transformers' {document['model_type']} cannot be set to the {', '.join(lost)} of this network",
+            todo="write it as another library spells it",
+        )
 
 
 def _stated(family: str, config: ViTConfig) -> Json:
     """State the fields that transformers puts in other terms than we do."""
     gated = config.mlp == "swiglu"
     if family == "dinov2":
-        # The ratio stands for the width before the gate's two thirds are taken.
-        ratio = 4 if gated else config.hidden // config.width
-        return {"mlp_ratio": ratio, "use_swiglu_ffn": gated}
+        return {"mlp_ratio": _ratio(config), "use_swiglu_ffn": gated}
     if family == "dinov3_vit":
         bias = config.qkv_bias != "none"
         act = "silu" if gated else "gelu"
         return {"use_gated_mlp": gated, "hidden_act": act, "query_bias": bias, "value_bias": bias}
     return {}
+
+
+def _hidden_of(width: int, ratio: float, gated: bool) -> int:
+    """Return the hidden width that transformers makes of a ratio; a gate gets two thirds, in steps of eight."""
+    hidden = int(width * ratio)
+    return (int(hidden * 2 / 3) + 7) // 8 * 8 if gated else hidden
+
+
+def _ratio(config: ViTConfig) -> int | float:
+    """Return the ratio that stands for the hidden width, a whole one where there is one; UsageError for none."""
+    gated = config.mlp == "swiglu"
+    full = config.hidden * 3 / 2 if gated else config.hidden
+    exact = full / config.width
+    for ratio in (math.floor(exact), math.ceil(exact), exact, math.nextafter(exact, math.inf)):
+        if _hidden_of(config.width, ratio, gated) == config.hidden:
+            return ratio
+    raise UsageError(
+        f"transformers has no mlp_ratio for a {config.mlp} of {config.hidden} between layers of {config.width}",
+        expected="a multiple of eight",
+        todo="write it as another library spells it",
+    )
 
 
 def _json(value: Any) -> Any:

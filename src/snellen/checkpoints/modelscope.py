@@ -20,8 +20,9 @@ from pathlib import Path
 from snellen.checkpoints.snapshots import Snapshot, check_repo_id, is_complete, ways_out
 from snellen.errors import MissingPackage, WeightsUnavailable
 
+SETTINGS = ["config.json", "preprocessor_config.json", "processor_config.json"]
 DEFAULTS = ("master", "main")
-WANTED = ["config.json", "preprocessor_config.json", "model*.safetensors", "model.safetensors.index.json"]
+WANTED = [*SETTINGS, "model*.safetensors", "model.safetensors.index.json"]
 OTHERWISE = ["*.bin", "*.bin.index.json", "*.pth", "*.pt", "*.npz", "*.safetensors"]
 
 
@@ -85,7 +86,7 @@ def _download(repo_id: str, revision: str | None) -> Snapshot:
         ) from None
     place = {"cache_dir": os.environ["MODELSCOPE_CACHE"]} if os.environ.get("MODELSCOPE_CACHE") else {}
     folder = Path()
-    for patterns in (WANTED, [*WANTED[:2], *OTHERWISE]):
+    for patterns in (WANTED, [*SETTINGS, *OTHERWISE]):
         try:
             folder = Path(snapshot_download(repo_id, revision=revision, allow_patterns=patterns, **place))
         except Exception as error:

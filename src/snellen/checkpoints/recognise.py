@@ -8,16 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from itertools import permutations
 
 import torch
 
 from snellen.checkpoints.dialects import DIALECTS
-from snellen.checkpoints.dialects.rules import Dialect, Plan, Rule, Shapes, plan, spelled_name
+from snellen.checkpoints.dialects.rules import Dialect, Ignored, Plan, Rule, Shapes, plan, spelled_name
 from snellen.encoders.config import EncoderConfig, ViTConfig
 from snellen.errors import UnknownDialect
 
-WRAPS = ("", "module.", "_orig_mod.", "backbone.", "teacher.backbone.", "timm_model.", "visual.trunk.")
-"""What training frameworks put before every name: DataParallel, torch.compile, DINO's trainer, open_clip."""
+NESTED = ("module.", "_orig_mod.", "model.")
+"""What DataParallel, torch.compile and Lightning put before every name, alone or one within another."""
+
+WRAPS = (
+    "",
+    *NESTED,
+    *(outer + inner for outer, inner in permutations(NESTED, 2)),
+    *("backbone.", "teacher.backbone.", "timm_model.", "visual.trunk."),  # DINO's trainer, open_clip
+)
+
+BESIDE = {"n_averaged": "how many steps torch's AveragedModel, whose mean the others are, has averaged"}
+"""Tensors that a wrapper puts beside the encoder's, and what they are."""
 
 # Marks of checkpoints that are close relatives, but not encoders of this zoo: what they are, and what to take instead.
 RELATIVES = {
@@ -50,7 +61,11 @@ class Spelling:
 
     def plan(self, config: EncoderConfig, extras: tuple[str, ...] = ()) -> Plan:
         """Spell the dialect out for one encoder, as this file does."""
-        return plan(self.dialect, config, prefix=self.prefix, wrap=self.wrap, extras=extras)
+        spelled = plan(self.dialect, config, prefix=self.prefix, wrap=self.wrap, extras=extras)
+        if not self.wrap:
+            return spelled
+        beside = {name: Ignored(name, because, beside="", restore=None) for name, because in BESIDE.items()}
+        return replace(spelled, ignored={**spelled.ignored, **beside})
 
 
 def recognise(names: Collection[str], where: str) -> Spelling:

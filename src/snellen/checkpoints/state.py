@@ -21,6 +21,7 @@ from snellen.checkpoints.tensors import Tensors, raw_bytes
 from snellen.errors import KeyMismatch
 
 SHOWN = 8
+WIDER = ("float32", "bfloat16")  # offered, in this order, for numbers that are too large for another dtype
 
 
 @dataclass
@@ -93,7 +94,7 @@ def read_native(plan: Plan, tensors: Tensors, where: str) -> Iterator[tuple[str,
         raise error
     dtype = _dtype(plan, tensors)
     for name in plan.filled:
-        yield name, torch.zeros(plan.native[name], dtype=dtype)
+        yield name, torch.zeros(plan.native[name], dtype=dtype, device="cpu")
 
 
 def seeded_native(plan: Plan, seed: int) -> Iterator[tuple[str, Tensor]]:
@@ -105,7 +106,7 @@ def seeded_native(plan: Plan, seed: int) -> Iterator[tuple[str, Tensor]]:
 def seeded(plan: Plan, seed: int, name: str) -> Tensor:
     """Draw one native tensor from ``seed``; what the dialect lacks is zero."""
     shape = plan.native[name]
-    return torch.zeros(shape) if name in plan.filled else draw(seed, name, shape, plan.config)
+    return torch.zeros(shape, device="cpu") if name in plan.filled else draw(seed, name, shape, plan.config)
 
 
 def digest_of(native: Iterator[tuple[str, Tensor]]) -> str:
@@ -121,19 +122,43 @@ def fill(encoder: torch.nn.Module, native: Iterator[tuple[str, Tensor]]) -> str:
 
     The parameters' memory is there before the first tensor is read: allocated one by one between the temporaries of
     reading, they would leave holes that add up to a third of their size.
+
+    Raises KeyMismatch naming all tensors with numbers that the parameters' dtype cannot hold.
     """
     digest, parameters = Digest(), dict(encoder.named_parameters())
+    dtype = next(iter(parameters.values())).dtype
+    large: dict[str, Tensor] = {}
     for name, tensor in native:
         digest.add(name, tensor)
+        if tensor.dtype != dtype and not _finite(tensor, dtype):
+            large[name] = torch.stack(torch.aminmax(tensor))
         parameters.pop(name).copy_(tensor)
+    if large:
+        raise _too_large(large, dtype)
     assert not parameters, f"left empty: {sorted(parameters)}"  # the plan covers every native tensor
     return digest.hex()
 
 
-def _finite(tensor: Tensor) -> bool:
-    """Tell whether there is no NaN and no infinity: they surface in the extremes, which need no memory."""
+def _too_large(extremes: dict[str, Tensor], dtype: torch.dtype) -> KeyMismatch:
+    """Build the error for tensors, given by their extremes, that ``dtype`` cannot hold; offer the dtypes that can."""
+    names, short = tuple(extremes), str(dtype).removeprefix("torch.")
+    holds = [wide for wide in WIDER if all(_finite(pair, getattr(torch, wide)) for pair in extremes.values())]
+    error = KeyMismatch(
+        f"{len(names)} tensors hold numbers that do not fit into {short}: {_some(names)}",
+        expected=f"numbers within {torch.finfo(dtype).max:.5g} of 0",
+        todo=f"run it as {' or '.join(holds)}" if holds else "no dtype here holds them: check where the weights come from",
+    )
+    error.nonfinite = names
+    return error
+
+
+def _finite(tensor: Tensor, dtype: torch.dtype | None = None) -> bool:
+    """Tell whether there is no NaN and no infinity, once cast to ``dtype``.
+
+    They surface in the extremes, which need no memory; a cast keeps the order, so that casting these is enough.
+    """
     low, high = torch.aminmax(tensor if tensor.itemsize > 1 else tensor.float())
-    return math.isfinite(low) and math.isfinite(high)
+    return math.isfinite(low.to(dtype or low.dtype)) and math.isfinite(high.to(dtype or high.dtype))
 
 
 def _dtype(plan: Plan, tensors: Tensors) -> torch.dtype:

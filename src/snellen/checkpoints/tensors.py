@@ -213,7 +213,7 @@ def own_memory(entry: Entry) -> torch.Tensor:
 
     dtype = getattr(torch, entry.dtype)
     if entry.nbytes < OWN_PAGES:
-        return torch.empty(entry.shape, dtype=dtype)
+        return torch.empty(entry.shape, dtype=dtype, device="cpu")
     private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
     return torch.frombuffer(mmap.mmap(-1, entry.nbytes, **private), dtype=dtype).view(entry.shape)
 

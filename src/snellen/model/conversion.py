@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -21,10 +22,10 @@ from snellen.errors import UnknownName, UsageError
 from snellen.model import layout
 from snellen.model.identify import LIBRARY, identify
 from snellen.model.layout import ENDINGS
-from snellen.model.loading import drawn_note, native_plan, seeded_config
-from snellen.model.source import opened, wanted
+from snellen.model.loading import drawn_note, native_plan, own_recipe, seeded_config
+from snellen.model.source import PathName, opened, wanted
 from snellen.zoo import ROWS, Named, find
-from snellen.zoo.conventions import config_for
+from snellen.zoo.conventions import config_for, recipe_for
 from snellen.zoo.variant import Library
 
 Get = Callable[[str], Tensor]
@@ -57,7 +58,8 @@ class Native:
     named: Named
     config: EncoderConfig
     dialect: str
-    labels: tuple[str, ...]
+    labels: tuple[str, ...] | None
+    recipe: str  # the preprocessing that belongs to the weights
     get: Get
     meta: Get  # the same tensors without their values
     digest: str
@@ -65,7 +67,7 @@ class Native:
     drawn: str | None = None  # "seed:N", where the weights were drawn and mean nothing
 
 
-def convert(src: str, dst: str | Path, *, dialect: str, name: str | None = None) -> ConvertRecord:
+def convert(src: PathName, dst: PathName, *, dialect: str, name: str | None = None) -> ConvertRecord:
     """Write the checkpoint ``src`` to ``dst`` as ``dialect`` (timm, transformers, meta, apple, jax) spells it.
 
     timm and transformers get a folder with weights and configuration; meta a ``.pth``, jax an ``.npz``, apple a
@@ -75,7 +77,7 @@ def convert(src: str, dst: str | Path, *, dialect: str, name: str | None = None)
     """
     if dialect not in LIBRARIES:
         raise UnknownName("dialect", dialect, LIBRARIES, todo=f"one of {', '.join(LIBRARIES)}")
-    target = Path(dst)
+    src, target = os.fspath(src), Path(dst)
     check_free(target)
     if target.suffix != ENDINGS.get(dialect, target.suffix):
         raise UsageError(
@@ -87,7 +89,7 @@ def convert(src: str, dst: str | Path, *, dialect: str, name: str | None = None)
     if asked.seed is not None:
         return _write(_drawn(str(asked.name), asked.seed), src, target, dialect)
     with opened(asked.weights, None) as source:
-        identity = identify(source.tensors, source.document, asked.name, source.where)
+        identity = identify(source, asked.name)
         spelled = identity.spelling.plan(identity.config)
         ignored = check(spelled, source.tensors, source.where).ignored
         native = Native(
@@ -95,6 +97,7 @@ def convert(src: str, dst: str | Path, *, dialect: str, name: str | None = None)
             config=identity.config,
             dialect=identity.spelling.dialect.name,
             labels=identity.labels,
+            recipe=own_recipe(identity, source).value,
             get=_reader(spelled, source.tensors.read, source.tensors),
             meta=_reader(spelled, partial(_valueless, source.tensors), source.tensors),
             digest=digest_of(read_native(spelled, source.tensors, source.where)),
@@ -112,7 +115,8 @@ def _drawn(name: str, seed: int) -> Native:
         named=named,
         config=config,
         dialect=spelled.dialect.name,
-        labels=(),
+        labels=None,
+        recipe=recipe_for(named.variant, named.library),
         get=partial(seeded, spelled, seed),
         meta=lambda name: torch.empty(spelled.native[name], device="meta"),
         digest=digest_of(seeded_native(spelled, seed)),
@@ -128,7 +132,7 @@ def _write(native: Native, src: str, target: Path, library: str) -> ConvertRecor
     entries = entries_of(spelled.write(native.meta))
     metadata = {DRAWN: native.drawn} if native.drawn else {}
     content = Content(entries, lambda: spelled.write(native.get), metadata)
-    documents = layout.documents(variant, target_config, spelled, native.labels)
+    documents, lost = layout.documents(native.named, target_config, spelled, native.labels, native.recipe)
     files = layout.write(content, target, library, documents)
     return ConvertRecord(
         source=src,
@@ -138,7 +142,7 @@ def _write(native: Native, src: str, target: Path, library: str) -> ConvertRecor
         files=tuple(str(path) for path in files),
         tensors=len(entries),
         digest=native.digest,
-        notes=(*native.notes, *_notes(spelled)),
+        notes=(*native.notes, *_notes(spelled), *lost),
     )
 
 
@@ -149,7 +153,8 @@ def _target_config(native: Native, library: Library) -> EncoderConfig:
         return native.config  # a network of its own has no conventions but those it came with
     config = config_for(variant, library)
     if isinstance(config, ViTConfig) and isinstance(native.config, ViTConfig):
-        config = replace(config, pooler=native.config.pooler, classes=native.config.classes)
+        pool = native.config.pool if native.named.library == library else config.pool
+        config = replace(config, pool=pool, pooler=native.config.pooler, classes=native.config.classes)
     return config
 
 

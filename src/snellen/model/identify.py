@@ -1,22 +1,25 @@
 """What a checkpoint is: which variant, in whose spelling, with which parts.
 
-A name decides, where one was given; else the ``config.json`` beside the weights; else the names and shapes in the file.
-Where several rows fit and would give different numbers, nothing is guessed: the error names them.
+A name decides, where one was given, unless the folder says otherwise: then nothing is loaded. Without a name the
+``config.json`` beside the weights decides, and without that the names and shapes in the file. Where several rows fit
+and would give different numbers, nothing is guessed: the error names them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from snellen import zoo
-from snellen.checkpoints.hub_config import read_config
 from snellen.checkpoints.recognise import Fit, Spelling, compare, recognise, with_parts
-from snellen.checkpoints.state import mismatch
-from snellen.checkpoints.tensors import Tensors
+from snellen.checkpoints.state import mismatch, shapes_of
 from snellen.encoders.config import EncoderConfig, ViTConfig
 from snellen.errors import CheckpointError, KeyMismatch
+from snellen.model.source import Opened
+from snellen.model.stated import Stated, same_network, stated
+from snellen.recipes import STATS, Recipe
+from snellen.recipes.foreign import from_processor
 from snellen.records import Choice
 from snellen.zoo import Named
 from snellen.zoo.conventions import config_for
@@ -39,47 +42,55 @@ CLASSES = {"none": 0, "imagenet1k": 1000, "imagenet21k": 21843}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """A checkpoint, identified: the row and library, the network as that library runs it, and the file's spelling."""
+    """A checkpoint, identified: the row and library, the network as that library runs it, and the file's spelling.
+
+    ``labels`` as in ``Stated``.
+    """
 
     named: Named
     config: EncoderConfig
     spelling: Spelling
-    labels: tuple[str, ...] = ()
+    labels: tuple[str, ...] | None = None
     choices: tuple[Choice, ...] = ()
 
 
-def identify(tensors: Tensors, document: Json | None, name: str | None, where: str) -> Identity:
-    """Find out what the opened file is.
+def identify(source: Opened, name: str | None) -> Identity:
+    """Find out what opened weights are; ``name`` is the variant they were asked for as, if one was.
 
-    ``document`` is the folder's ``config.json``, if it has one; ``where`` names the file in errors. Raises
-    UnknownDialect, KeyMismatch (the file is of another variant than ``name``), or CheckpointError where it could be
-    several.
+    Raises UnknownDialect, KeyMismatch (they are of another variant than ``name``, or the folder says so), or
+    CheckpointError where they could be several.
     """
-    shapes = {key: tensors.shape(key) for key in tensors}
-    spelling = recognise(shapes, where)
+    shapes = shapes_of(source.tensors)
+    spelling = recognise(shapes, source.where)
+    said = stated(source.document, spelling, shapes, source.where)
     if name is not None:
-        return _by_name(zoo.find(name), spelling, shapes, document, where)
-    if document and "architecture" in document:
-        return _by_timm(document, spelling, shapes, where)
-    if document and "model_type" in document:
-        return _by_transformers(document, spelling, shapes, where)
-    return _by_shapes(spelling, shapes, where)
+        identity = _by_name(zoo.find(name), spelling, shapes, said, source.where)
+    elif said is not None:
+        identity = _by_statement(said, spelling, source)
+    else:
+        identity = _by_shapes(spelling, shapes, source.where)
+    fit = _fit(spelling, identity.config, shapes)
+    if not fit.fits:
+        if name is None:
+            raise mismatch(fit, source.where, "the network that the config.json beside it describes")
+        others = list(fitting(spelling, shapes, LIBRARY[spelling.dialect.library]))
+        hint = f"; they are those of {' or '.join(others[:3])}" if others else ""
+        raise mismatch(fit, source.where, f"{identity.named.name} as {spelling.dialect.name} spells it{hint}")
+    return identity
 
 
 def fitting(spelling: Spelling, shapes: Shapes, library: Library) -> dict[str, EncoderConfig]:
     """Return the rows of the zoo that a file's names and shapes fit, by their name in ``library``."""
     found: dict[str, EncoderConfig] = {}
-    for variant in zoo.ROWS:
+    for variant in _rows(spelling):
         name = dict(reversed(variant.names)).get(library)
-        if variant.family != spelling.dialect.family or name is None:
-            continue
         config = with_parts(config_for(variant, library), spelling, shapes, head=variant.head != "none")
-        if _parts_agree(variant, config, spelling, shapes) and _fit(spelling, config, shapes).fits:
+        if name is not None and _parts_agree(variant, config, spelling, shapes) and _fit(spelling, config, shapes).fits:
             found[name] = config
     return found
 
 
-def _by_name(named: Named, spelling: Spelling, shapes: Shapes, document: Json | None, where: str) -> Identity:
+def _by_name(named: Named, spelling: Spelling, shapes: Shapes, said: Stated | None, where: str) -> Identity:
     variant = named.variant
     if variant.family != spelling.dialect.family:
         raise KeyMismatch(
@@ -87,60 +98,74 @@ def _by_name(named: Named, spelling: Spelling, shapes: Shapes, document: Json | 
             expected=f"{variant.family}, as {named.name} is",
             todo="'snellen inspect' says which variant it is",
         )
-    config = with_parts(config_for(variant, named.library), spelling, shapes, head=variant.head != "none")
-    fit = _fit(spelling, config, shapes)
-    if not fit.fits:
-        others = list(fitting(spelling, shapes, LIBRARY[spelling.dialect.library]))
-        hint = f"; they are those of {' or '.join(others[:3])}" if others else ""
-        raise mismatch(fit, where, f"{named.name} as {spelling.dialect.name} spells it{hint}")
-    return Identity(named=named, config=config, spelling=spelling, labels=_labels(document))
-
-
-def _by_timm(document: Json, spelling: Spelling, shapes: Shapes, where: str) -> Identity:
-    pretrained, arguments = document.get("pretrained_cfg", {}), document.get("model_args", {})
-    if not isinstance(pretrained, dict) or not isinstance(arguments, dict):
-        raise CheckpointError(
-            f"pretrained_cfg or model_args in the config.json beside {where} is no table",
-            todo="take the config.json of the same revision",
+    config = config_for(variant, named.library)
+    if said is None:
+        return Identity(
+            named=named, config=with_parts(config, spelling, shapes, head=variant.head != "none"), spelling=spelling
         )
-    tag, base = pretrained.get("tag"), str(document["architecture"])
-    identity = _by_name(zoo.find(f"{base}.{tag}" if tag else base), spelling, shapes, None, where)
-    if changed := sorted(set(arguments) - {"num_classes", "global_pool"}):
-        raise CheckpointError(
-            f"the config.json beside {where} changes {base} by model_args: {', '.join(changed)}",
-            expected="a variant as timm defines it",
-            todo="name the variant it stands for, if the weights are those of one",
-        )
-    choice = Choice(identity.named.name, "its config.json names this architecture and tag")
-    return replace(identity, choices=(choice,))
+    _agree(named, said, where)
+    tuned = isinstance(said.config, ViTConfig) and said.config.classes not in (0, CLASSES["imagenet21k"])
+    config = with_parts(config, spelling, shapes, head=variant.head != "none" or tuned)
+    if said.library == named.library and isinstance(config, ViTConfig):
+        config = replace(config, pool=said.config.pool)
+    return Identity(named=named, config=config, spelling=spelling, labels=said.labels)
 
 
-def _by_transformers(document: Json, spelling: Spelling, shapes: Shapes, where: str) -> Identity:
-    family, config = read_config(document, f"the config.json beside {where}")
-    if family != spelling.dialect.family:
-        raise CheckpointError(
-            f"{where} holds tensors of {spelling.dialect.family}, but its config.json describes {family}",
-            todo="take both files from one revision",
+def _agree(named: Named, said: Stated, where: str) -> None:
+    """Raise KeyMismatch where the folder describes another network than the name, or names another row."""
+    expected = config_for(named.variant, said.library)
+    if not same_network(expected, said.config):
+        differing = [
+            f"{field.name} {getattr(said.config, field.name)} instead of {getattr(expected, field.name)}"
+            for field in fields(expected)
+            if type(expected) is type(said.config)
+            and field.name not in ("pool", "pooler", "classes")
+            and getattr(expected, field.name) != getattr(said.config, field.name)
+        ]
+        raise KeyMismatch(
+            f"the config.json beside {where} describes another network than {named.name}: {', '.join(differing)}",
+            todo="leave the name out, and load the folder as what it says it is",
         )
-    config = with_parts(config, spelling, shapes, head=True)
-    rows = [variant for variant in zoo.ROWS if variant.transformers and _same_network(variant, config)]
-    rows = _by_classes(rows, config)
-    image = int(document.get("image_size", 224))
+    if said.sure and named.variant not in said.rows:
+        raise KeyMismatch(
+            f"the config.json beside {where} names {said.rows[0].name}",
+            expected=named.name,
+            todo="ask for the weights under their own name",
+        )
+
+
+def _by_statement(said: Stated, spelling: Spelling, source: Opened) -> Identity:
+    """Take the row that the folder names, or describes; a network that is no row stands for itself."""
+    classes = said.config.classes if isinstance(said.config, ViTConfig) else 0
+    rows = [row for row in said.rows if classes in (0, CLASSES[row.head]) or said.library == "timm"]
+    if not classes and isinstance(said.config, ViTConfig) and said.config.pooler:
+        rows = [row for row in rows if row.head == "none"]
     if not rows:
-        named = Named(where, where, _stranger(family, config, image, where), "transformers")
-        if isinstance(config, ViTConfig) and config.pooler:
-            config = replace(config, pool="tanh_cls")  # what transformers calls its pooler_output
-        choice = Choice(family, "its config.json describes this network, which is no row of the zoo")
-    else:
-        # The rows that are left differ in their training only; what differs in use comes from the folder's own files.
-        named = Named(where, str(rows[0].transformers), rows[0], "transformers")
-        others = f" (and {len(rows) - 1} more)" if rows[1:] else ""
-        choice = Choice(named.name, f"its config.json describes the network of this row{others}")
-        config = replace(config, pool=config_for(rows[0], "transformers").pool)
-    fit = _fit(spelling, config, shapes)
-    if not fit.fits:
-        raise mismatch(fit, where, "the network that the config.json beside it describes")
-    return Identity(named=named, config=config, spelling=spelling, labels=_labels(document), choices=(choice,))
+        variant = _stranger(said, spelling, source.where)
+        named = Named(source.where, source.where, variant, said.library)
+        choice = Choice(variant.family, "its config.json describes this network, which is no row of the zoo")
+        return Identity(named=named, config=said.config, spelling=spelling, labels=said.labels, choices=(choice,))
+    row, why = _decide(rows, said, source)
+    named = zoo.find(said.name or dict(reversed(row.names))[said.library])
+    choice = Choice(named.name, why)
+    return Identity(named=named, config=said.config, spelling=spelling, labels=said.labels, choices=(choice,))
+
+
+def _decide(rows: Sequence[Variant], said: Stated, source: Opened) -> tuple[Variant, str]:
+    """Choose among rows of one network: by the preprocessing beside the weights where this is what they differ in."""
+    if said.sure:
+        return rows[0], "its config.json names this architecture and tag"
+    describes = "its config.json describes the network of this row"
+    if len({row.stats for row in rows}) > 1:
+        if source.processor is None:
+            raise _several([dict(reversed(row.names))[said.library] for row in rows], source.where)
+        recipe = Recipe.parse(from_processor(source.processor, said.config.pool, rows[0].family))
+        rows = [row for row in rows if (recipe.mean, recipe.std) == STATS[row.stats]] or rows
+        if len({row.stats for row in rows}) > 1:
+            raise _several([dict(reversed(row.names))[said.library] for row in rows], source.where)
+        describes += ", and the colour means beside it are those of this one"
+    others = ", ".join(row.name for row in rows[1:])
+    return rows[0], describes + (f"; {others} differ in their training only" if others else "")
 
 
 def _by_shapes(spelling: Spelling, shapes: Shapes, where: str) -> Identity:
@@ -151,14 +176,10 @@ def _by_shapes(spelling: Spelling, shapes: Shapes, where: str) -> Identity:
         extras = {extra for named in rows.values() for extra in named.variant.extras}
         held = {extra for extra in extras if any(key.startswith(spelling.wrap + extra) for key in shapes)}
         rows = {name: named for name, named in rows.items() if set(named.variant.extras) == held} or rows
-    uses = {(named.variant.stats, named.variant.head, found[name]) for name, named in rows.items()}
     if not rows:
         raise _nothing_fits(spelling, shapes, library, where)
-    if len(uses) > 1:
-        raise CheckpointError(
-            f"{where} could be {' or '.join(rows)}: same tensors, different preprocessing",
-            todo="say which it is: the name as MODEL, the file as --weights",
-        )
+    if len({(named.variant.stats, found[name]) for name, named in rows.items()}) > 1:
+        raise _several(list(rows), where)
     name, named = next(iter(rows.items()))
     others = [other for other in rows if other != name]
     also = f"; so do {', '.join(others)}, which are used in the same way" if others else ""
@@ -166,65 +187,62 @@ def _by_shapes(spelling: Spelling, shapes: Shapes, where: str) -> Identity:
     return Identity(named=named, config=found[name], spelling=spelling, choices=(choice,))
 
 
+def _rows(spelling: Spelling) -> list[Variant]:
+    return [row for row in zoo.ROWS if row.family == spelling.dialect.family]
+
+
 def _fit(spelling: Spelling, config: EncoderConfig, shapes: Shapes) -> Fit:
     return compare(spelling.plan(config), shapes)
 
 
 def _parts_agree(variant: Variant, config: EncoderConfig, spelling: Spelling, shapes: Shapes) -> bool:
-    """Tell whether classifier and tanh layer are those of the row."""
+    """Tell whether classifier and tanh layer can be those of the row; a classifier may have been left out."""
     if not isinstance(config, ViTConfig):
         return True
     with_head = with_parts(config, spelling, shapes, head=True)
     assert isinstance(with_head, ViTConfig)
     if variant.head == "none" and with_head.classes and not config.pooler:
         return False
+    if variant.head != "none" and config.pooler:
+        return False
     pooled = config.pool != "tanh_cls" or config.pooler
-    return pooled and config.classes == CLASSES[variant.head]
+    return pooled and config.classes in (0, CLASSES[variant.head])
 
 
-def _same_network(variant: Variant, config: EncoderConfig) -> bool:
-    row = config_for(variant, "transformers")
-    if isinstance(row, ViTConfig) and isinstance(config, ViTConfig):
-        row = replace(row, pool=config.pool, pooler=config.pooler, classes=config.classes)
-    return row == config
-
-
-def _by_classes(rows: list[Variant], config: EncoderConfig) -> list[Variant]:
-    """Keep the rows whose classifier the file has; where none does (a fine-tuned one), all of them."""
-    classes = config.classes if isinstance(config, ViTConfig) else 0
-    return [row for row in rows if CLASSES[row.head] == classes] or rows
-
-
-def _stranger(family: str, config: EncoderConfig, image: int, where: str) -> Variant:
-    """Make a row for a network that the zoo does not have."""
-    like = next(row for row in zoo.ROWS if row.family == family)
+def _stranger(said: Stated, spelling: Spelling, where: str) -> Variant:
+    """Make a row for weights that the zoo does not have: another network, or another classifier."""
+    like = said.rows[0] if said.rows else _rows(spelling)[0]
     return Variant(
         family=like.family,
-        config=config,
-        image=image,
+        config=said.config,
+        image=said.image,
         stats=like.stats,
-        timm=(),
-        transformers=where,
+        timm=(where,) if said.library == "timm" else (),
+        transformers=where if said.library == "transformers" else None,
         original=(),
         licence="unknown",
     )
 
 
-def _nothing_fits(spelling: Spelling, shapes: Shapes, library: Library, where: str) -> KeyMismatch:
+def _several(names: Sequence[str], where: str) -> CheckpointError:
+    return CheckpointError(
+        f"{where} could be {' or '.join(names)}: same tensors, different preprocessing",
+        todo="say which it is: the name as MODEL, the file as --weights",
+    )
+
+
+def _nothing_fits(spelling: Spelling, shapes: Shapes, library: Library, where: str) -> CheckpointError:
     """Build the error for a file that fits no row: it shows what is wrong with the nearest."""
-    nearest: tuple[str, Fit] | None = None
-    for variant in zoo.ROWS:
-        if variant.family == spelling.dialect.family:
-            config = with_parts(config_for(variant, library), spelling, shapes, head=variant.head != "none")
-            fit = _fit(spelling, config, shapes)
-            if nearest is None or fit.faults < nearest[1].faults:
-                nearest = variant.name, fit
-    assert nearest is not None  # every dialect's family has rows
-    return mismatch(nearest[1], where, f"{nearest[0]}, the nearest variant, as {spelling.dialect.name} spells it")
-
-
-def _labels(document: Json | None) -> tuple[str, ...]:
-    """Return the class names a ``config.json`` gives, unless they are placeholders."""
-    table = (document or {}).get("id2label") or {}
-    labels = tuple(str(table[key]) for key in sorted(table, key=int))
-    return () if all(label.startswith("LABEL_") for label in labels) else labels
+    fits: list[tuple[int, str, Fit]] = []
+    for variant in _rows(spelling):
+        config = with_parts(config_for(variant, library), spelling, shapes, head=True)
+        fit = _fit(spelling, config, shapes)
+        if fit.fits and isinstance(config, ViTConfig):
+            return CheckpointError(
+                f"{where} holds the network of {variant.name} with a classifier of {config.classes} classes, "
+                "which no row of the zoo has",
+                todo="say which it is: the name as MODEL, the file as --weights",
+            )
+        fits.append((fit.faults, variant.name, fit))
+    _, name, fit = min(fits, key=lambda one: one[0])
+    return mismatch(fit, where, f"{name}, the nearest variant, as {spelling.dialect.name} spells it")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -12,7 +13,7 @@ from snellen.checkpoints.state import digest_of, read_native, shapes_of
 from snellen.checkpoints.tensors import DRAWN
 from snellen.errors import CheckpointError, KeyMismatch, UnknownDialect, UnknownName
 from snellen.model.identify import identify
-from snellen.model.source import Opened, opened
+from snellen.model.source import Opened, PathName, opened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +54,12 @@ class InspectRecord:
         return {"schema": "snellen.inspect/1", **values.pop("finding"), **values}
 
 
-def inspect(path: str, *, name: str | None = None) -> InspectRecord:
+def inspect(path: PathName, *, name: str | None = None) -> InspectRecord:
     """Look into a checkpoint: a file, a folder, or a hub id; ``name`` is the variant to hold it against.
 
     What does not fit is listed, not raised. Raises BadFile for what is no checkpoint at all.
     """
-    with opened(path, None) as source:
+    with opened(os.fspath(path), None) as source:
         tensors = source.tensors
         return InspectRecord(
             path=str(tensors.path),
@@ -84,7 +85,7 @@ def _find(source: Opened, name: str | None) -> Finding:
         return Finding(why=error.seen)
     known = Finding(family=spelling.dialect.family, dialect=spelling.dialect.name, why="")
     try:
-        identity = identify(source.tensors, source.document, name, source.where)
+        identity = identify(source, name)
     except KeyMismatch as error:
         why = f"fits no variant; the lists below hold it against {error.expected}"
         return replace(known, why=why, missing=error.missing, unexpected=error.unexpected, misshapen=error.misshapen)

@@ -14,13 +14,14 @@ from snellen.checkpoints.dialects.rules import Plan
 from snellen.checkpoints.hub_config import write_config
 from snellen.checkpoints.write import SHARD_BYTES, Content, write_json, write_npz, write_safetensors, write_torch
 from snellen.encoders.config import EncoderConfig, ViTConfig
-from snellen.errors import Unavailable, UsageError
+from snellen.errors import RecipeError, Unavailable, UsageError
+from snellen.model.identify import CLASSES
 from snellen.recipes import Recipe
 from snellen.recipes.foreign import to_processor, to_timm
-from snellen.zoo import ROWS
+from snellen.zoo import ROWS, Named
 from snellen.zoo.conventions import recipe_for
 from snellen.zoo.labels import imagenet1k
-from snellen.zoo.variant import Variant
+from snellen.zoo.variant import Library, Variant
 
 ENDINGS = {"meta": ".pth", "apple": ".safetensors", "jax": ".npz"}
 """The libraries that read one file, and how it ends; the others read a folder."""
@@ -36,21 +37,49 @@ def write(content: Content, target: Path, library: str, beside: dict[str, object
         return _write_file(content, target, library) if library in ENDINGS else _write_folder(content, target, beside)
 
 
-def documents(variant: Variant, config: EncoderConfig, spelled: Plan, labels: tuple[str, ...]) -> dict[str, object]:
-    """Return what the library needs beside the weights to build the model and its preprocessing, by file name."""
-    if spelled.dialect.library in ENDINGS:
-        return {}
-    if spelled.dialect.library == "timm":
-        return {"config.json": _timm_config(variant, config, spelled.dialect.name)}
-    recipe = Recipe.parse(recipe_for(variant, "transformers"))
-    labels = labels or (imagenet1k() if variant.head == "imagenet1k" else ())
-    return {
-        "config.json": write_config(variant.family, config, variant.image, labels),
-        "preprocessor_config.json": to_processor(recipe, variant.family),
+def documents(
+    named: Named, config: EncoderConfig, spelled: Plan, labels: tuple[str, ...] | None, recipe: str
+) -> tuple[dict[str, object], tuple[str, ...]]:
+    """Return what the library needs beside the weights, by file name, and notes on what could not be said there.
+
+    ``recipe`` is the preprocessing that belongs to the weights. Where it is the source library's own for this row, the
+    target's own is written; else it is said in the target's terms, if that can be done.
+    """
+    variant, library = named.variant, spelled.dialect.library
+    if library in ENDINGS:
+        return {}, ()
+    if labels is None:
+        labels = imagenet1k() if variant.head == "imagenet1k" else ()
+    text, notes = _recipe(named, "timm" if library == "timm" else "transformers", recipe)
+    if library == "timm":
+        return {"config.json": _timm_config(variant, config, spelled.dialect.name, labels, text)}, notes
+    image = config.grid * config.patch if isinstance(config, ViTConfig) and config.grid else variant.image
+    beside: dict[str, object] = {
+        "config.json": write_config(variant.family, config, image, labels),
+        "preprocessor_config.json": to_processor(Recipe.parse(text), variant.family),
     }
+    return beside, notes
 
 
-def _timm_config(variant: Variant, config: EncoderConfig, dialect: str) -> dict[str, Any]:
+def _recipe(named: Named, library: Library, recipe: str) -> tuple[str, tuple[str, ...]]:
+    """Return the preprocessing to write for ``library``, and a note where it is not that of the source."""
+    standard = recipe_for(named.variant, library)
+    geometry = Recipe.parse(recipe)
+    if geometry.with_pool("cls") == Recipe.parse(recipe_for(named.variant, named.library)).with_pool("cls"):
+        return standard, ()
+    try:
+        if library == "timm":
+            to_timm(geometry)
+        else:
+            to_processor(geometry, named.variant.family)
+    except RecipeError as error:
+        return standard, (f"the preprocessing beside the source ({recipe}) is not written: {error.seen}",)
+    return recipe, ()
+
+
+def _timm_config(
+    variant: Variant, config: EncoderConfig, dialect: str, labels: tuple[str, ...], recipe: str
+) -> dict[str, Any]:
     """Return the ``config.json`` of timm's hub layout."""
     alike = [row for row in ROWS if row.timm and row.family == variant.family and row.config == variant.config]
     if not alike:
@@ -59,29 +88,32 @@ def _timm_config(variant: Variant, config: EncoderConfig, dialect: str) -> dict[
             expected="a variant of the zoo",
             todo="--to transformers",
         )
-    row = variant if variant.timm else alike[0]
+    row = variant if variant in alike else alike[0]
     name = row.timm[row.timm_dialects.index(dialect)]
     architecture, _, tag = name.partition(".")
-    classes = config.classes if isinstance(config, ViTConfig) else 0
     transformer = isinstance(config, ViTConfig)
+    classes = config.classes if isinstance(config, ViTConfig) else 0
     pretrained = {
-        **to_timm(Recipe.parse(recipe_for(variant, "timm"))),
+        **to_timm(Recipe.parse(recipe)),
         "fixed_input_size": transformer,  # or timm builds a position table for 224 pixels
         "num_classes": classes,
         "first_conv": "patch_embed.proj" if transformer else "stem.0",
         "classifier": "head" if transformer else "head.fc",
         "license": variant.licence,
     }
-    if row is variant:  # the tag belongs to weights, not to the network
+    if row is variant and classes in (0, CLASSES[row.head]):  # the tag belongs to weights, not to the network
         pretrained["tag"] = tag
     pool = {"cls": "token", "patch_mean": "avg"}[config.pool] if isinstance(config, ViTConfig) else "avg"
-    return {
+    document: dict[str, Any] = {
         "architecture": architecture,
         "num_classes": classes,
         "num_features": config.width,
         "global_pool": pool,
         "pretrained_cfg": pretrained,
     }
+    if labels and len(labels) == classes:
+        document["label_names"] = list(labels)
+    return document
 
 
 @contextmanager

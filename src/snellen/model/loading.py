@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import torch
@@ -10,25 +11,26 @@ from snellen import __version__, devices, zoo
 from snellen.checkpoints.dialects import DIALECTS
 from snellen.checkpoints.dialects.rules import Plan, plan
 from snellen.checkpoints.state import check, fill, read_native, seeded_native
+from snellen.checkpoints.tensors import Tensors
 from snellen.devices import Device
 from snellen.encoders.build import Encoder, build
 from snellen.encoders.config import EncoderConfig, ViTConfig
-from snellen.errors import KeyMismatch, RecipeError
+from snellen.errors import KeyMismatch, RecipeError, UsageError
 from snellen.model.identify import CLASSES, Identity, identify
 from snellen.model.model import Model
-from snellen.model.source import Opened, opened, wanted
+from snellen.model.source import Opened, PathName, opened, wanted
 from snellen.recipes import Recipe
 from snellen.recipes.foreign import from_processor, from_timm
 from snellen.records import Choice, ModelRecord, Origin
 from snellen.zoo import Named
-from snellen.zoo.conventions import config_for, recipe_for
+from snellen.zoo.conventions import UNPOOLED, config_for, recipe_for
 from snellen.zoo.labels import imagenet1k
 
 
 def load(
-    name: str,
+    name: PathName,
     *,
-    weights: str | None = None,
+    weights: PathName | None = None,
     recipe: str | None = None,
     device: str = "cpu",
     dtype: str = "float32",
@@ -43,14 +45,17 @@ def load(
 
     Raises UnknownName, Unavailable (device, dtype, weights), CheckpointError or RecipeError; see ``snellen.errors``.
     """
+    device, dtype = str(device), str(dtype).removeprefix("torch.")  # torch's own objects are understood
     place = devices.resolve(device)
     place.check_dtype(dtype)
     asked = wanted(name, weights)
     if asked.seed is not None:
+        if revision is not None:
+            raise UsageError(f"a revision ({revision!r}) of drawn weights was asked for", todo="leave the revision out")
         return _drawn(zoo.find(str(asked.name)), asked.seed, recipe, place, dtype)
     with opened(asked.weights, revision) as source:
-        identity = identify(source.tensors, source.document, asked.name, source.where)
-        own = _own_recipe(identity, source)
+        identity = identify(source, asked.name)
+        own = own_recipe(identity, source)
         chosen, config = choose_recipe(recipe or own.value, identity.config)
         choices = (*asked.choices, *source.choices, *identity.choices, *((own,) if recipe is None else ()))
         spelled = identity.spelling.plan(config)
@@ -59,11 +64,11 @@ def load(
         digest = fill(encoder, read_native(spelled, source.tensors, source.where))
         _check_absent(identity.named, config, encoder)
         record = _record(identity.named, chosen, place.name, dtype, source.origin)
-        notes = tuple(f"ignored {key}: {because}" for key, because in ignored)
+        notes = (*_dtype_note(source.tensors, dtype), *(f"ignored {key}: {because}" for key, because in ignored))
         if source.origin.seed is not None:
             notes += (drawn_note(f"seed:{source.origin.seed}"),)
         dialect = identity.spelling.dialect.name
-        record = replace(record, dialect=dialect, digest=digest, choices=choices, notes=notes, name=name)
+        record = replace(record, dialect=dialect, digest=digest, choices=choices, notes=notes, name=os.fspath(name))
     return Model(encoder, chosen, record, _labels(identity, config))
 
 
@@ -115,12 +120,13 @@ def drawn_note(spec: str) -> str:
 
 def _drawn(named: Named, seed: int, recipe: str | None, place: Device, dtype: str) -> Model:
     """Build an encoder with drawn weights."""
-    own = recipe_for(named.variant, named.library)
-    chosen, config = choose_recipe(recipe or own, seeded_config(named))
+    own = standard_recipe(named)
+    chosen, config = choose_recipe(recipe or own.value, seeded_config(named))
     encoder = _empty(config, place, dtype)
     digest = fill(encoder, seeded_native(native_plan(named, config), seed))
     record = _record(named, chosen, place.name, dtype, Origin(kind="seed", seed=seed))
-    return Model(encoder, chosen, replace(record, digest=digest, notes=(drawn_note(f"seed:{seed}"),)))
+    choices = () if recipe else (own,)
+    return Model(encoder, chosen, replace(record, digest=digest, choices=choices, notes=(drawn_note(f"seed:{seed}"),)))
 
 
 def _empty(config: EncoderConfig, place: Device, dtype: str) -> Encoder:
@@ -140,7 +146,12 @@ def _check_absent(named: Named, config: EncoderConfig, encoder: Encoder) -> None
             )
 
 
-def _own_recipe(identity: Identity, source: Opened) -> Choice:
+def _dtype_note(tensors: Tensors, dtype: str) -> tuple[str, ...]:
+    stored = sorted({tensors.dtype(key) for key in tensors if "float" in tensors.dtype(key)})
+    return () if stored == [dtype] else (f"stored as {', '.join(stored)}, run as {dtype}",)
+
+
+def own_recipe(identity: Identity, source: Opened) -> Choice:
     """Choose the recipe of the weights' own folder where it states one, else the library's."""
     named, pool = identity.named, identity.config.pool
     document = source.document or {}
@@ -152,8 +163,15 @@ def _own_recipe(identity: Identity, source: Opened) -> Choice:
         return Choice(
             from_timm(document["pretrained_cfg"], pool), "pretrained_cfg in the config.json beside the weights"
         )
-    text = Recipe.parse(recipe_for(named.variant, named.library)).with_pool(pool).text
-    return Choice(text, f"what {named.library} does for {named.name}")
+    standard = standard_recipe(named)
+    return replace(standard, value=Recipe.parse(standard.value).with_pool(pool).text)
+
+
+def standard_recipe(named: Named) -> Choice:
+    """Return what the library of a name does, and what had to be added where it does not pool at all."""
+    added = UNPOOLED.get((named.variant.family, named.library), "")
+    reason = f"what {named.library} does for {named.name}{added}"
+    return Choice(recipe_for(named.variant, named.library), reason)
 
 
 def _record(named: Named, recipe: Recipe, device: str, dtype: str, origin: Origin) -> ModelRecord:
@@ -176,6 +194,6 @@ def _record(named: Named, recipe: Recipe, device: str, dtype: str, origin: Origi
 def _labels(identity: Identity, config: EncoderConfig) -> tuple[str, ...]:
     """Return the names of the classifier's classes, or nothing where they are not known."""
     classes = config.classes if isinstance(config, ViTConfig) else 0
-    if identity.labels and len(identity.labels) == classes:
-        return identity.labels
+    if identity.labels is not None:  # the folder has a place for them: what it does not name there is not known
+        return identity.labels if len(identity.labels) == classes else ()
     return imagenet1k() if classes == CLASSES["imagenet1k"] and identity.named.variant.head == "imagenet1k" else ()

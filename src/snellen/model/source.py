@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snellen import zoo
-from snellen.errors import UsageError
+from snellen.errors import BadFile, UsageError
 from snellen.records import Choice, Origin
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from snellen.checkpoints.tensors import Tensors
 
 SEED = "seed:"
+
+PathName = str | os.PathLike[str]
+"""A name, or a path in whatever form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +44,16 @@ class Wanted:
         return int(text)
 
 
-def wanted(name: str, weights: str | None) -> Wanted:
+def wanted(name: PathName, weights: PathName | None) -> Wanted:
     """Sort out what ``name`` and ``weights`` mean together.
 
     A name alone may be a path, a ``modelscope:`` id, a variant whose weights are then looked for on the hub, or the
     hub id of somebody's own weights: one whose organisation has no weights in the zoo, where it would be a misspelt
     name.
     """
+    name = os.fspath(name)
     if weights is not None:
-        return Wanted(name, weights)
+        return Wanted(name, os.fspath(weights))
     if name.startswith(SEED):
         raise UsageError(
             f"{name!r} says how weights are drawn, not of which encoder",
@@ -79,7 +84,6 @@ class Opened:
 def opened(weights: str, revision: str | None) -> Iterator[Opened]:
     """Find and open weights; ``FILE#ENTRY`` takes one entry of a torch file that nests several state dicts."""
     from snellen.checkpoints.files import open_tensors
-    from snellen.checkpoints.sniff import read_json
     from snellen.checkpoints.sources import locate
     from snellen.checkpoints.tensors import DRAWN
 
@@ -88,19 +92,41 @@ def opened(weights: str, revision: str | None) -> Iterator[Opened]:
     with open_tensors(located.path, located.wrapper) as tensors:
         yield Opened(
             tensors=tensors,
-            document=_json(folder, "config.json", read_json),
-            processor=_json(folder, "preprocessor_config.json", read_json),
+            document=_json(folder, "config.json"),
+            processor=_processor(folder),
             origin=_origin(located, tensors.metadata.get(DRAWN)),
             where=f"'{weights}'",
             choices=(Choice(str(located.origin), located.reason),),
         )
 
 
-def _json(folder: Path | None, name: str, read: Any) -> dict[str, Any] | None:
+def _processor(folder: Path | None) -> dict[str, Any] | None:
+    """Return the settings of the image processor, from where transformers takes them.
+
+    That is a table in ``processor_config.json`` where it has one, else ``preprocessor_config.json``.
+    """
+    nested = (_json(folder, "processor_config.json") or {}).get("image_processor")
+    if nested is None:
+        return _json(folder, "preprocessor_config.json")
+    return _object(nested, f"image_processor in '{folder}/processor_config.json'")
+
+
+def _json(folder: Path | None, name: str) -> dict[str, Any] | None:
+    from snellen.checkpoints.sniff import read_json
+
     if folder is None or not (folder / name).exists():
         return None
-    document = read(folder / name)
-    return document if isinstance(document, dict) else None
+    return _object(read_json(folder / name), f"'{folder / name}'")
+
+
+def _object(document: Any, where: str) -> dict[str, Any]:
+    if isinstance(document, dict):
+        return document
+    raise BadFile(
+        f"{where} is a JSON {type(document).__name__}",
+        expected="a JSON object",
+        todo="download it again, from the same revision as the weights",
+    )
 
 
 def _origin(located: Located, drawn: str | None) -> Origin:

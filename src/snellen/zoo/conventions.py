@@ -24,14 +24,19 @@ RESIZE: dict[tuple[Family, bool], dict[Library, Resize]] = {
     ("vit", False): {"timm": "bicubic_antialias", "transformers": "bicubic", "original": "linear_corners"},
 }
 
-# How one vector is made of the tokens. transformers' AIMv2 has no pooler_output, and the original no pooling at all:
-# both get timm's mean, and the record says so.
+# How one vector is made of the tokens.
 POOL: dict[Family, dict[Library, Pool]] = {
     "dinov2": {"timm": "cls", "transformers": "cls", "original": "cls"},
     "dinov3_vit": {"timm": "patch_mean", "transformers": "cls", "original": "cls"},
     "dinov3_convnext": {"timm": "cls", "transformers": "cls", "original": "cls"},
     "vit": {"timm": "cls", "transformers": "cls", "original": "cls"},
     "aimv2": {"timm": "patch_mean", "transformers": "patch_mean", "original": "patch_mean"},
+}
+
+# What the record says where a library gives no pooled output, and timm's pooling stands in for it.
+UNPOOLED: dict[tuple[Family, Library], str] = {
+    ("aimv2", "transformers"): "; it has no pooler_output for it, so the mean over the patches is taken, as timm does",
+    ("aimv2", "original"): "; it does not pool, so the mean over the patches is taken, as timm does",
 }
 
 # Further settings in which a library differs from the row.

@@ -60,7 +60,12 @@ def _transformers(name: str, stage: str, *, on_disk: bool) -> Dialect:
         name=name,
         on_disk=on_disk,
         family="dinov3_convnext",
-        marks=(f"{stage}downsample_layers.0.weight".format(s=0), f"{layer}depthwise_conv.weight".format(s=0, i=0)),
+        # The last one tells the stages' own "model." from a wrapper's, which stands before this name too.
+        marks=(
+            f"{stage}downsample_layers.0.weight".format(s=0),
+            f"{layer}depthwise_conv.weight".format(s=0, i=0),
+            "layer_norm.weight",
+        ),
         rules=(
             Rule("body.{s}.down.{i}.{p}", stage + "downsample_layers.{i}.{p}"),
             Rule("body.{s}.blocks.{i}.mix.{p}", layer + "depthwise_conv.{p}"),

@@ -7,10 +7,11 @@ key lists of facebookresearch/dinov3 at 6876159.
 from __future__ import annotations
 
 from snellen.checkpoints.dialects.ops import Join, JoinWithoutKey, MaskKey
-from snellen.checkpoints.dialects.restored import ones, rounded_periods, zeros, zeros_row
+from snellen.checkpoints.dialects.restored import no_rows, ones, rounded_periods, zeros, zeros_row
 from snellen.checkpoints.dialects.rules import Dialect, Fill, Ignore, Rule
 
 MASK = "stands in for patches hidden during training; inference hides none"
+NO_REGISTERS = "an empty table: there are no registers"
 LOCAL = "norms the class token of small crops during training only"
 
 META = Dialect(
@@ -128,6 +129,7 @@ def _transformers(name: str, layer: str, *, on_disk: bool) -> Dialect:
             Rule("blocks.{i}.scale2.factor", layer + "layer_scale2.lambda1"),
             Rule("norm.{p}", "norm.{p}"),
             Ignore("embeddings.mask_token", MASK, each="cls", restore=zeros),
+            Ignore("embeddings.register_tokens", NO_REGISTERS, each="cls", unless="registers", restore=no_rows),
         ),
     )
 

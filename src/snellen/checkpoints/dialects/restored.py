@@ -19,6 +19,11 @@ def zeros_row(beside: Tensor, config: EncoderConfig) -> Tensor:
     return torch.zeros_like(beside[0])
 
 
+def no_rows(beside: Tensor, config: EncoderConfig) -> Tensor:
+    """Return an empty table [1, 0, D] for a class token [1, 1, D]."""
+    return torch.zeros_like(beside[:, :0])
+
+
 def zeros(beside: Tensor, config: EncoderConfig) -> Tensor:
     """Return zeros of the same shape."""
     return torch.zeros_like(beside)
