@@ -146,7 +146,9 @@ def _too_large(extremes: dict[str, Tensor], dtype: torch.dtype) -> KeyMismatch:
     error = KeyMismatch(
         f"{len(names)} tensors hold numbers that do not fit into {short}: {_some(names)}",
         expected=f"numbers within {torch.finfo(dtype).max:.5g} of 0",
-        todo=f"run it as {' or '.join(holds)}" if holds else "no dtype here holds them: check where the weights come from",
+        todo=f"run it as {' or '.join(holds)}"
+        if holds
+        else "no dtype here holds them: check where the weights come from",
     )
     error.nonfinite = names
     return error

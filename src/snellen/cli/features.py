@@ -46,7 +46,7 @@ def features(
     model = wanted.load()
     tensors = _tokens(model, paths) if layers is None else model.feature_maps(paths, _layers(layers))
     if output:
-        dense.write(Path(output), tensors, model.record)
+        dense.write(Path(output), tensors, model.record, paths)
     if as_json:
         show.document(_document(model, paths, output, tensors))
     elif not output:

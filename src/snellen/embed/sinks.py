@@ -136,7 +136,7 @@ TEXTS = ("image_path", "status", "error_message", "sha256")
 
 @final
 class JsonLines(Format):
-    """One object an image, each naming the encoder, its weights and its recipe."""
+    """One object an image, each with the encoder, its weights and its recipe: a line explains itself."""
 
     def __init__(self, stream: BinaryIO, record: ModelRecord) -> None:
         self._stream, self._model = stream, brief(record)
@@ -197,11 +197,19 @@ class Sink:
             self._draft.discard(self._format.abandon)
 
 
-def brief(record: ModelRecord) -> dict[str, str]:
-    """Return the few words of ``record`` that go beside every row."""
+def brief(record: ModelRecord) -> dict[str, str | None]:
+    """Return what of ``record`` goes beside every row: what made the numbers, without the reasons."""
     origin = record.origin
     weights = f"seed:{origin.seed}" if origin.kind == "seed" else origin.repo or origin.path or origin.kind
-    return {"variant": record.variant, "weights": weights, "recipe_hash": record.recipe_hash, "dtype": record.dtype}
+    return {
+        "variant": record.variant,
+        "library": record.library,
+        "weights": weights,
+        "digest": record.digest,
+        "recipe": record.recipe,
+        "recipe_hash": record.recipe_hash,
+        "dtype": record.dtype,
+    }
 
 
 def numbers(vector: Vector | None) -> list[float] | None:

@@ -84,7 +84,7 @@ class ConvNeXt(nn.Module):
         """Encode pixels [B, 3, h, w]; raise InputError for a size, UnknownName for a stage, that it does not have."""
         keep = Keep(stages, self.stages)
         self.grid(pixels)
-        x = pixels.to(self.norm.weight.dtype, memory_format=torch.channels_last)
+        x = pixels.to(self.norm.weight.dtype)  # no memory format: torch_npu refuses one beside a cast
         for stage in self.body:
             x = stage(x, keep)  # [B, C, h, w]
         return self.features(x, keep)

@@ -11,10 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import torch
+
 from snellen import zoo
 from snellen.checkpoints.recognise import Fit, Spelling, compare, recognise, with_parts
 from snellen.checkpoints.state import mismatch, shapes_of
 from snellen.encoders.config import EncoderConfig, ViTConfig
+from snellen.encoders.position import periods
 from snellen.errors import CheckpointError, KeyMismatch
 from snellen.model.source import Opened
 from snellen.model.stated import Stated, same_network, stated
@@ -36,6 +39,8 @@ LIBRARY: dict[str, Library] = {
     "jax": "original",
 }
 """Whose name a dialect's file has when none was given."""
+
+PERIODS = "rope_embed.periods"
 
 CLASSES = {"none": 0, "imagenet1k": 1000, "imagenet21k": 21843}
 
@@ -76,7 +81,7 @@ def identify(source: Opened, name: str | None) -> Identity:
         others = list(fitting(spelling, shapes, LIBRARY[spelling.dialect.library]))
         hint = f"; they are those of {' or '.join(others[:3])}" if others else ""
         raise mismatch(fit, source.where, f"{identity.named.name} as {spelling.dialect.name} spells it{hint}")
-    return identity
+    return _with_stored_periods(identity, source)
 
 
 def fitting(spelling: Spelling, shapes: Shapes, library: Library) -> dict[str, EncoderConfig]:
@@ -88,6 +93,33 @@ def fitting(spelling: Spelling, shapes: Shapes, library: Library) -> dict[str, E
         if name is not None and _parts_agree(variant, config, spelling, shapes) and _fit(spelling, config, shapes).fits:
             found[name] = config
     return found
+
+
+def _with_stored_periods(identity: Identity, source: Opened) -> Identity:
+    """Take from an original file how its rotary periods are rounded: its own code runs with those that are stored.
+
+    The released files hold them in bfloat16, a freshly built module in float32. Under another library's name the
+    periods are that library's.
+    """
+    key = identity.spelling.wrap + PERIODS
+    if identity.named.library != "original" or key not in source.tensors:
+        return identity
+    config = identity.config
+    assert isinstance(config, ViTConfig)  # only rotary transformers have periods
+    stored = source.tensors.read(key).double()
+    for rounded in (config.rope_rounding, not config.rope_rounding):
+        if torch.allclose(stored, periods(config.head_width, rounded), rtol=1e-6, atol=0.0):
+            break
+    else:
+        raise CheckpointError(
+            f"{source.where} holds rotary periods of its own in {key}",
+            expected="100 ** (4 k / E), in float32 or rounded to bfloat16",
+            todo="take weights with the periods of the release: no others are run here",
+        )
+    if rounded == config.rope_rounding:
+        return identity
+    choice = Choice("rotary periods in float32", "the file stores them so, unlike the released ones")
+    return replace(identity, config=replace(config, rope_rounding=rounded), choices=(*identity.choices, choice))
 
 
 def _by_name(named: Named, spelling: Spelling, shapes: Shapes, said: Stated | None, where: str) -> Identity:

@@ -38,3 +38,13 @@ def rounded_periods(beside: Tensor, config: EncoderConfig) -> Tensor:
     """Return the rotary periods [E / 4] in bfloat16, as the original files store them."""
     assert isinstance(config, ViTConfig)  # only rotary transformers have periods
     return periods(config.head_width, rounded=True).bfloat16().to(beside.device)
+
+
+def no_classes(beside: Tensor, config: EncoderConfig) -> Tensor:
+    """Return the kernel [D, 0] of a classifier without classes, beside the final norm's weight [D]."""
+    return beside.new_zeros(*beside.shape, 0)
+
+
+def no_class_biases(beside: Tensor, config: EncoderConfig) -> Tensor:
+    """Return the bias [0] of a classifier without classes."""
+    return beside.new_zeros(0)

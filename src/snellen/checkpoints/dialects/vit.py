@@ -14,6 +14,7 @@ from snellen.checkpoints.dialects.ops import (
     Join,
     Transpose,
 )
+from snellen.checkpoints.dialects.restored import no_class_biases, no_classes
 from snellen.checkpoints.dialects.rules import Dialect, Drop, Ignore, Rule
 
 NO_HEAD = "the in21k classifier of the first release is not valid, and this name has none"
@@ -147,8 +148,9 @@ JAX = Dialect(
         Rule("pooler.bias", "pre_logits/bias"),
         Rule("head.weight", "head/kernel", Transpose()),
         Rule("head.bias", "head/bias"),
-        Ignore("head/kernel", NO_HEAD, unless="head.weight"),
-        Ignore("head/bias", NO_HEAD, unless="head.weight"),
+        # The original loader puts a new classifier in the place of the file's, and fails where there is none.
+        Ignore("head/kernel", NO_HEAD, unless="head.weight", restore=no_classes),
+        Ignore("head/bias", NO_HEAD, unless="head.weight", restore=no_class_biases),
         Ignore("opt/state/step", "the optimiser's step counter"),
     ),
 )
