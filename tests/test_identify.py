@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import snellen
+from parity.cases import dialect
 from parity.compare import SINGLE, relative
 from parity.oracles import draw_everything
 from snellen.errors import CheckpointError, KeyMismatch, SnellenError, UsageError
@@ -136,7 +137,7 @@ def test_a_name_does_not_overrule_the_folder(changes: dict, said: str, tmp_path:
 
 def test_a_folder_that_names_other_weights_is_refused(tmp_path: Path) -> None:
     snellen.convert("seed:1", tmp_path / "x", dialect="timm", name=CLASSIFIER)
-    with pytest.raises(KeyMismatch, match="names vit_small_patch16_224.augreg_in21k_ft_in1k"):
+    with pytest.raises(KeyMismatch, match=r"names vit_small_patch16_224\.augreg_in21k_ft_in1k"):
         snellen.load("vit_small_patch16_224.augreg_in1k", weights=tmp_path / "x")
     assert snellen.load(CLASSIFIER, weights=tmp_path / "x").record.variant == CLASSIFIER
 
@@ -144,7 +145,7 @@ def test_a_folder_that_names_other_weights_is_refused(tmp_path: Path) -> None:
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
     """Make the folder of DINOv3-L as transformers describes it, its tensors of size one in all but name."""
-    from bad_cases..py import hollow  # tensors that take no room on the disk
+    from bad_cases.making import hollow  # tensors that take no room on the disk
     from snellen.checkpoints.dialects.rules import plan
     from snellen.checkpoints.hub_config import write_config
     from snellen.model.identify import LIBRARY
@@ -152,16 +153,13 @@ def large(tmp_path: Path) -> Path:
 
     row = snellen.find("facebook/dinov3-vitl16-pretrain-sat493m").variant
     config = config_for(row, LIBRARY["transformers"])
-    dialect = next(
-        d for d in snellen.checkpoints.dialects.DIALECTS if (d.family, d.name) == (row.family, "transformers")
-    )
-    hollow(tmp_path / "model.safetensors", plan(dialect, config).written())
+    hollow(tmp_path / "model.safetensors", plan(dialect(row.family, "transformers"), config).written())
     (tmp_path / "config.json").write_text(json.dumps(write_config(row.family, config, 224)))
     return tmp_path
 
 
 def test_what_tells_two_rows_apart_decides_or_nothing_does(large: Path) -> None:
-    with pytest.raises(CheckpointError, match="could be .*lvd1689m or .*sat493m"):
+    with pytest.raises(CheckpointError, match=r"could be .*lvd1689m or .*sat493m"):
         snellen.load(large)
     processor = {"image_processor_type": "DINOv3ViTImageProcessorFast", "size": {"height": 224, "width": 224}}
     (large / "preprocessor_config.json").write_text(json.dumps({**processor, **MEANS}))
