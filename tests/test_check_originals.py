@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-SCRIPTS = Path(__file__).parent.parent / "scripts"
+TOOLS = Path(__file__).parent.parent / "tools"
 OPTIONS = ("--dinov2", "--dinov3", "--aim", "--vit")
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(SCRIPTS / "check_originals.py"), *arguments]
+    command = [sys.executable, str(TOOLS / "check_originals.py"), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -44,7 +44,7 @@ def test_a_folder_that_is_no_clone_is_refused(tmp_path: Path) -> None:
 @pytest.fixture
 def row(monkeypatch: pytest.MonkeyPatch):
     """A comparison that passed."""
-    monkeypatch.syspath_prepend(SCRIPTS)
+    monkeypatch.syspath_prepend(TOOLS)
     from originals.result import Row
 
     found = {"single": {"patches": 1e-7}, "double": {"patches": 1e-15}, "double_limit": 1e-12}

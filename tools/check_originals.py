@@ -1,6 +1,6 @@
 """Hold snellen against the original authors' own code: whether files load strictly there and give the same numbers.
 
-    python scripts/check_originals.py --dinov2 DIR --dinov3 DIR --aim DIR --vit DIR --python PYTHON_WITH_JAX
+    python tools/check_originals.py --dinov2 DIR --dinov3 DIR --aim DIR --vit DIR --python PYTHON_WITH_JAX
 
 In: clones of the original repositories, whichever there are, and for ViT a Python that has jax and flax. Out: a table,
 and with ``--markdown`` the document that is kept in docs/originals.md. Exit codes: 0 all passed; 1 something did not;

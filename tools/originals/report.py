@@ -17,7 +17,7 @@ HEAD = ("family", "encoder", "direction", "input", "strict", *PARTS, "limits", "
 
 TEXT = """# Against the original code
 
-Written by `scripts/check_originals.py`. timm and transformers are installed with the tests and compared there; the code
+Written by `tools/check_originals.py`. timm and transformers are installed with the tests and compared there; the code
 of the original authors is not on any package index, and some of it may not be copied, so it is imported from clones
 that you name:
 
@@ -27,7 +27,7 @@ git clone https://github.com/facebookresearch/dinov3
 git clone https://github.com/apple/ml-aim
 git clone https://github.com/google-research/vision_transformer
 python -m venv jax && jax/bin/pip install jax flax scipy ml_collections packaging
-python scripts/check_originals.py --dinov2 dinov2 --dinov3 dinov3 --aim ml-aim --vit vision_transformer \\
+python tools/check_originals.py --dinov2 dinov2 --dinov3 dinov3 --aim ml-aim --vit vision_transformer \\
     --python jax/bin/python --markdown docs/originals.md
 ```
 
