@@ -177,11 +177,13 @@ def test_features(photos, capsys) -> None:
     assert out == ""
     assert "written to x.safetensors" in err
     with np.load("x.npz") as arrays:
-        assert set(arrays) == {"cls", "registers", "patches", "grid", "snellen"}
+        assert set(arrays) == {"cls", "registers", "patches", "grid", "image_path", "snellen"}
         assert arrays["patches"].shape == (1, 4, 2)
+        assert arrays["image_path"].tolist() == ["photos/a.png"]
     with safe_open("x.safetensors", "pt") as tensors:
         assert set(tensors.keys()) == {"block.3", "block.-1", "block.norm"}
         assert json.loads(tensors.metadata()["snellen"])["variant"] == "fake"
+        assert json.loads(tensors.metadata()["snellen.images"]) == ["photos/a.png"]
     assert main(["features", "photos/a.png", "-m", "fake", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["shapes"]["cls"] == [1, 2]
 

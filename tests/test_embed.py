@@ -237,7 +237,16 @@ def test_json_lines(tmp_path):
     assert [row["status"] for row in rows] == ["done", "missing", "done"]
     assert rows[1]["embedding"] is None
     assert np.array(rows[0]["embedding"], np.float32).tobytes() == ROWS[0][1].tobytes()
-    assert rows[0]["model"] == {"variant": "fake", "weights": "seed:0", "recipe_hash": "abc", "dtype": "float32"}
+    assert rows[0]["model"] == {
+        "variant": "fake",
+        "library": "timm",
+        "weights": "seed:0",
+        "digest": None,
+        "recipe": "squash 2 nearest",
+        "recipe_hash": "abc",
+        "dtype": "float32",
+    }
+    assert rows[0]["notes"] == list(ROWS[0][0].notes)
 
 
 @pytest.mark.parametrize("ending", FORMATS)

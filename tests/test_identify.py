@@ -192,6 +192,15 @@ def test_a_file_with_another_classifier_says_so(tmp_path: Path) -> None:
     assert snellen.load(CLASSIFIER, weights=tmp_path / "ten.pth").encoder.config.classes == 10
 
 
+@pytest.mark.parametrize("name", ["vit_small_patch14_dinov2", SMALL, "convnext_tiny.dinov3_lvd1689m"])
+def test_somebodys_linear_probe_is_left_aside_and_said(name: str, tmp_path: Path) -> None:
+    saved_by_timm(name, tmp_path, num_classes=10)
+    model = snellen.load(tmp_path)
+    assert sum("linear probe" in note for note in model.record.notes) == 2
+    with pytest.raises(UsageError, match="is not run"):
+        model.classify(PHOTO)
+
+
 def test_an_original_file_decides_how_its_periods_are_rounded(tmp_path: Path) -> None:
     snellen.convert("seed:1", tmp_path / "x.pth", dialect="meta", name="dinov3_vits16")
     rounded = snellen.load("dinov3_vits16", weights=tmp_path / "x.pth")

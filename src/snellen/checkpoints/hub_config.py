@@ -273,17 +273,16 @@ def _hidden_of(width: int, ratio: float, gated: bool) -> int:
     return (int(hidden * 2 / 3) + 7) // 8 * 8 if gated else hidden
 
 
-def _ratio(config: ViTConfig) -> int | float:
-    """Return the ratio that stands for the hidden width, a whole one where there is one; UsageError for none."""
+def _ratio(config: ViTConfig) -> int:
+    """Return the ratio that stands for the hidden width; UsageError for none, since transformers takes whole ones."""
     gated = config.mlp == "swiglu"
-    full = config.hidden * 3 / 2 if gated else config.hidden
-    exact = full / config.width
-    for ratio in (math.floor(exact), math.ceil(exact), exact, math.nextafter(exact, math.inf)):
+    exact = (config.hidden * 3 / 2 if gated else config.hidden) / config.width
+    for ratio in (math.floor(exact), math.ceil(exact)):
         if _hidden_of(config.width, ratio, gated) == config.hidden:
             return ratio
     raise UsageError(
         f"transformers has no mlp_ratio for a {config.mlp} of {config.hidden} between layers of {config.width}",
-        expected="a multiple of eight",
+        expected="a whole ratio",
         todo="write it as another library spells it",
     )
 

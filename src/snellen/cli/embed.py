@@ -39,7 +39,8 @@ def embed(
     """Embed images: files, folders, patterns such as 'photos/**/*.jpg', or - for a list on stdin.
 
     With -o the vectors go to a .parquet, .npz or .jsonl file, a row for every image in the order named; without it, a
-    table is printed. Each row of .jsonl, or the file's metadata, says what made it. A bad image is reported, keeps its row, and makes the exit code 1.
+    table is printed. The file says what made it, a .jsonl in every row. A bad image is reported, keeps its row, and
+    makes the exit code 1.
 
     \b
     Example:

@@ -43,7 +43,7 @@ class ViTConfig:
     position: Literal["learned", "rope"] = "learned"
     grid: int | None = None  # side of the learned table, in patches
     resize: Resize = "none"
-    rope_rounding: bool = False  # round the RoPE periods to bfloat16, as the original DINOv3 weights store them
+    rope_rounding: bool = False  # round the RoPE periods to bfloat16: original DINOv3 names do, the libraries' do not
     class_token: bool = True  # the learned table then has a row for it
     registers: int = 0
     patch_norm: bool = False  # a norm between the patch projection and the position

@@ -101,6 +101,9 @@ class Model:
             raise UsageError(
                 f"{self.record.name} was given drawn weights, so its classes mean nothing", todo="load trained weights"
             )
+        probe = next((note for note in self.record.notes if "linear probe" in note), None)
+        if probe is not None:
+            raise UsageError(f"the classifier beside {self.record.name} is not run ({probe})", todo="use its features")
         logits = self.features(images).logits if self.labels else None
         if logits is None:
             raise UsageError(

@@ -123,9 +123,7 @@ def _object(document: Any, where: str) -> dict[str, Any]:
     if isinstance(document, dict):
         return document
     raise BadFile(
-        f"{where} is a JSON {type(document).__name__}",
-        expected="a JSON object",
-        todo="download it again, from the same revision as the weights",
+        f"{where} is not a JSON object but a {type(document).__name__}", todo="download the file again, or mend it"
     )
 
 

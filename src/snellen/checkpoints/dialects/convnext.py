@@ -9,6 +9,7 @@ key lists of facebookresearch/dinov3 at 6876159.
 
 from __future__ import annotations
 
+from snellen.checkpoints.dialects.reasons import PROBE
 from snellen.checkpoints.dialects.restored import same
 from snellen.checkpoints.dialects.rules import Dialect, Ignore, Rule
 
@@ -48,6 +49,7 @@ TIMM = Dialect(
         Rule("body.{s}.blocks.{i}.down.{p}", "stages.{s}.blocks.{i}.mlp.fc2.{p}"),
         Rule("body.{s}.blocks.{i}.scale", "stages.{s}.blocks.{i}.gamma"),
         Rule("norm.{p}", "head.norm.{p}"),
+        Ignore("head.fc.{p}", PROBE, each="norm.{p}"),
     ),
 )
 

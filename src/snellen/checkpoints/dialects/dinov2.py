@@ -7,10 +7,9 @@ key lists of facebookresearch/dinov2 at b8931f7.
 from __future__ import annotations
 
 from snellen.checkpoints.dialects.ops import FoldClassPosition, Join
+from snellen.checkpoints.dialects.reasons import MASK, PROBE
 from snellen.checkpoints.dialects.restored import zeros_row
 from snellen.checkpoints.dialects.rules import Dialect, Ignore, Rule
-
-MASK = "stands in for patches hidden during training; inference hides none"
 
 # The original and timm spell a block alike, but for the SwiGLU.
 BLOCK = (
@@ -56,6 +55,7 @@ TIMM = Dialect(
         *BLOCK,
         Rule("blocks.{i}.mlp.gate_value.{p}", "blocks.{i}.mlp.fc1.{p}"),
         Rule("blocks.{i}.mlp.out.{p}", "blocks.{i}.mlp.fc2.{p}"),
+        Ignore("head.{p}", PROBE, each="norm.{p}"),
     ),
 )
 
@@ -74,7 +74,7 @@ _TRANSFORMERS = (
     Ignore("embeddings.mask_token", MASK, each="cls", restore=zeros_row),
     Ignore(
         "/classifier.{p}",
-        "a linear probe on the class token joined with the mean patch: not part of the encoder",
+        "a linear probe on the class token joined with the mean patch: not part of the encoder, and not run",
         each="norm.{p}",
     ),
 )

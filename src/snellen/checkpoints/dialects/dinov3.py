@@ -7,10 +7,10 @@ key lists of facebookresearch/dinov3 at 6876159.
 from __future__ import annotations
 
 from snellen.checkpoints.dialects.ops import Join, JoinWithoutKey, MaskKey
+from snellen.checkpoints.dialects.reasons import MASK, PROBE
 from snellen.checkpoints.dialects.restored import no_rows, ones, rounded_periods, zeros, zeros_row
 from snellen.checkpoints.dialects.rules import Dialect, Fill, Ignore, Rule
 
-MASK = "stands in for patches hidden during training; inference hides none"
 NO_REGISTERS = "an empty table: there are no registers"
 LOCAL = "norms the class token of small crops during training only"
 
@@ -58,6 +58,7 @@ _TIMM = (
     Rule("blocks.{i}.mlp.out.{p}", "blocks.{i}.mlp.fc2.{p}"),
     Rule("blocks.{i}.scale2.factor", "blocks.{i}.gamma_2"),
     Rule("norm.{p}", "norm.{p}"),
+    Ignore("head.{p}", PROBE, each="norm.{p}"),
 )
 
 TIMM = Dialect(

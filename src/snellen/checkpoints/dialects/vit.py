@@ -14,6 +14,7 @@ from snellen.checkpoints.dialects.ops import (
     Join,
     Transpose,
 )
+from snellen.checkpoints.dialects.reasons import MASK
 from snellen.checkpoints.dialects.restored import no_class_biases, no_classes
 from snellen.checkpoints.dialects.rules import Dialect, Drop, Ignore, Rule
 
@@ -52,7 +53,7 @@ _TRANSFORMERS = (
     Rule("pooler.{p}", "pooler.dense.{p}"),
     Rule("head.{p}", "/classifier.{p}"),
     Ignore("/classifier.{p}", NO_HEAD, each="norm.{p}", unless="head.weight"),
-    Ignore("embeddings.mask_token", "stands in for patches hidden during training; inference hides none"),
+    Ignore("embeddings.mask_token", MASK),
 )
 
 TRANSFORMERS = Dialect(
