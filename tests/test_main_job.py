@@ -51,7 +51,8 @@ def test_features(photos, model) -> None:
         assert arrays["grid"].tolist() == list(features.grid) == [14, 14]
         np.testing.assert_array_equal(arrays["patches"], features.patches.numpy())
     with np.load("maps.npz") as arrays:
-        assert {name: arrays[name].shape for name in arrays if name != "snellen"} == {
+        assert arrays["image_path"].tolist() == photos
+        assert {name: arrays[name].shape for name in arrays if name not in ("snellen", "image_path")} == {
             "block.03": (3, 384, 14, 14),
             "block.11": (3, 384, 14, 14),
         }

@@ -157,7 +157,8 @@ def own_recipe(identity: Identity, source: Opened) -> Choice:
     document = source.document or {}
     if named.library == "transformers" and source.processor:
         return Choice(
-            from_processor(source.processor, pool, named.variant.family), "preprocessor_config.json beside the weights"
+            from_processor(source.processor, pool, named.variant.family),
+            "the settings of the image processor beside the weights",
         )
     if named.library == "timm" and "pretrained_cfg" in document:
         return Choice(
