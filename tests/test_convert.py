@@ -9,70 +9,16 @@ import pytest
 import torch
 
 import snellen
-from parity.compare import SINGLE, relative, run
-from parity.oracles import Oracle, Stages, of_timm, of_transformers
+from parity.compare import SINGLE, relative
+from parity.whole import LOADERS, ORIGINALS, OTHERS, PHOTO, REPORTS, distances, from_transformers, original, written
 from snellen.errors import Unavailable, UsageError
 from snellen.images import decode
-from snellen.model import Model
-
-PHOTO = Path(__file__).parent.parent / "examples" / "photos" / "coffee.jpg"
-
-# The models of the five reports, whole, under the name each report used.
-REPORTS = [
-    "vit_small_patch14_reg4_dinov2.lvd142m",
-    "vit_small_patch16_dinov3.lvd1689m",
-    "facebook/dinov3-vitb16-pretrain-lvd1689m",
-    "google/vit-base-patch16-224-in21k",
-    "apple/aimv2-large-patch14-224-distilled",
-]
-# One variant more for each family and kind of weights, so that every dialect is written and read at full size once.
-OTHERS = [
-    "facebook/dinov2-small",
-    "vit_small_patch16_dinov3_qkvb.lvd1689m",
-    "vit_small_plus_patch16_dinov3.lvd1689m",
-    "convnext_tiny.dinov3_lvd1689m",
-    "vit_small_patch16_224.augreg_in21k_ft_in1k",
-]
-
-
-def from_timm(folder: Path, model: Model) -> Oracle:
-    import timm
-
-    return of_timm(timm.create_model(f"local-dir:{folder}", pretrained=True), model.encoder.config)
-
-
-def from_transformers(folder: Path, model: Model) -> Oracle:
-    from transformers import AutoModel, AutoModelForImageClassification
-
-    config = model.encoder.config
-    auto = AutoModelForImageClassification if getattr(config, "classes", 0) else AutoModel
-    loaded, report = auto.from_pretrained(folder, output_loading_info=True)
-    assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs")), (
-        report
-    )
-    return of_transformers(loaded, model.record.family, config)
-
-
-LOADERS = {"timm": from_timm, "transformers": from_transformers}
-
-
-def distances(model: Model, oracle: Oracle, pixels: torch.Tensor) -> dict[str, float]:
-    """Compare every stage both sides expose."""
-    mine: Stages = run(model.encoder, pixels)
-    theirs = oracle.run(pixels)
-    return {stage: relative(mine[stage], theirs[stage]) for stage in theirs}
 
 
 @pytest.mark.parametrize("library", LOADERS)
 @pytest.mark.parametrize("name", REPORTS + OTHERS)
 def test_the_library_itself_loads_what_we_write(name: str, library: str, tmp_path: Path) -> None:
-    record = snellen.convert("seed:1", tmp_path / "out", dialect=library, name=name)
-    model = snellen.load(str(tmp_path / "out"))
-    assert model.record.library == library
-    if not any("not written" in note or "joined" in note for note in record.notes):
-        assert model.record.digest == record.digest
-    pixels = model.recipe.pixels(decode(PHOTO))[None]
-    found = distances(model, LOADERS[library](tmp_path / "out", model), pixels)
+    found = written(name, library, tmp_path / "out")
     assert len(found) > 12
     assert {stage: value for stage, value in found.items() if not value <= SINGLE} == {}
 
@@ -99,40 +45,13 @@ def test_transformers_preprocesses_as_the_folder_says(tmp_path: Path) -> None:
     assert torch.allclose(ours, theirs, atol=1e-4, rtol=0)
 
 
-def timm_reads(path: Path, name: str) -> torch.nn.Module:
-    """Let timm read an original file with the remapping it has for it, strictly."""
-    import timm
-    from timm.models import load_checkpoint
-    from timm.models.convnext import checkpoint_filter_fn as convnext_filter
-    from timm.models.eva import checkpoint_filter_fn as eva_filter
-    from timm.models.vision_transformer import checkpoint_filter_fn as vit_filter
-
-    model = timm.create_model(name, pretrained=False)
-    filters = {"EvaTransformer": eva_filter, "Eva": eva_filter, "ConvNeXt": convnext_filter}
-    load_checkpoint(model, str(path), strict=True, filter_fn=filters.get(type(model).__name__, vit_filter))
-    return model
-
-
-@pytest.mark.parametrize(
-    ("name", "dialect", "file"),
-    [
-        ("vit_small_patch14_dinov2.lvd142m", "meta", "dinov2.pth"),
-        ("vit_small_patch14_reg4_dinov2.lvd142m", "meta", "reg.pth"),
-        ("vit_small_patch16_dinov3_qkvb.lvd1689m", "meta", "dinov3.pth"),
-        ("vit_small_plus_patch16_dinov3_qkvb.lvd1689m", "meta", "plus.pth"),
-        ("convnext_tiny.dinov3_lvd1689m", "meta", "convnext.pth"),
-        ("vit_small_patch16_224.augreg_in21k_ft_in1k", "jax", "vit.npz"),
-        ("aimv2_large_patch14_224.apple_pt", "apple", "aim.safetensors"),
-    ],
-)
+@pytest.mark.parametrize(("name", "dialect", "file"), ORIGINALS)
 def test_timm_reads_the_original_files_we_write(name: str, dialect: str, file: str, tmp_path: Path) -> None:
-    snellen.convert("seed:1", tmp_path / file, dialect=dialect, name=name)
-    model = snellen.load(name, weights="seed:1")
-    again = snellen.load(name, weights=str(tmp_path / file))
-    assert again.record.digest == model.record.digest
-    pixels = model.recipe.pixels(decode(PHOTO))[None]
-    oracle = of_timm(timm_reads(tmp_path / file, name), model.encoder.config)
-    assert max(distances(model, oracle, pixels).values()) <= SINGLE
+    found = original(name, dialect, tmp_path / file)
+    assert max(found.values()) <= SINGLE
+    assert (
+        snellen.load(name, weights=tmp_path / file).record.digest == snellen.load(name, weights="seed:1").record.digest
+    )
 
 
 CHAINS = [

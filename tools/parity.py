@@ -1,11 +1,12 @@
 """Print how far every encoder lies from the library it must agree with, and every fault that the comparison caught.
 
-    python tools/parity.py               print both tables; exit with 1 if anything is over its limit or was not caught
+    python tools/parity.py               print the tables; exit with 1 if anything is over its limit or was not caught
     python tools/parity.py --markdown    write them to docs/parity.md too
 
-In: the shrunken encoders and the controls of tests/parity, which the tests run through the same functions. Out: for
-each encoder, library and direction (``out``: our weights, loaded there; ``in``: theirs, loaded here) the stage that
-comes nearest to its limit. A distance is |ours - theirs| / |theirs|, in Frobenius norms over the stage's tensor.
+In: the shrunken encoders, the whole ones and the controls of tests/parity, which the tests run through the same
+functions. Out: for each encoder, library and direction (``out``: our weights, loaded there; ``in``: theirs, loaded
+here) the stage that comes nearest to its limit. A distance is |ours - theirs| / |theirs|, in Frobenius norms over the
+stage's tensor.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
@@ -26,15 +28,17 @@ from conftest import declare_operators  # noqa: E402
 DECLARED = declare_operators()  # before anything imports the libraries
 
 from parity.cases import Case  # noqa: E402
-from parity.compare import Distance, distances, inward, outward  # noqa: E402
+from parity.compare import SINGLE, Distance, distances, inward, outward  # noqa: E402
 from parity.controls import CASES, FAULTLESS, Control, controls, run, seen, too_far  # noqa: E402
+from parity.whole import LOADERS, ORIGINALS, OTHERS, REPORTS, original, written  # noqa: E402
 from snellen.devices import resolve  # noqa: E402
 
 DIRECTIONS = (("out", outward), ("in", inward))
 DTYPES = (torch.float64, torch.float32)
 PARITY = ("family", "encoder", "library", "way", "float64", "limit", "at", "float32", "limit", "at", "verdict")
+WHOLE = ("encoder", "written as", "read by", "float32", "limit", "at", "verdict")
 CONTROLS = ("family", "encoder", "library", "fault", "largest", "limit", "at", "verdict")
-WIDTHS = (16, 24, 25, 4, 8, 6, 24, 8, 6, 24, 0), (16, 18, 13, 33, 8, 6, 24, 0)
+WIDTHS = (16, 24, 25, 4, 8, 6, 24, 8, 6, 24, 0), (16, 18, 13, 33, 8, 6, 24, 0), (45, 13, 13, 8, 6, 18, 0)
 PACKAGES = ("snellen", "torch", "timm", "transformers", "numpy")
 
 Row = tuple[str, ...]
@@ -49,6 +53,12 @@ shown is the one nearest its limit. Way: `out`, our weights written in the libra
 {where}
 
 {parity}
+## Whole encoders
+
+Drawn weights written at full size as each library keeps them, loaded by that library (the originals' files by timm,
+with the remapping it has for them), compared on a photograph.
+
+{whole}
 ## Faults that must be seen
 
 The same comparison with an encoder that is wrong in one way; none may pass. The last row is the right one.
@@ -69,6 +79,24 @@ def _parity_row(case: Case, way: str, found: list[Distance]) -> tuple[Row, bool]
     parts = [_shown(worst([d for d in found if d.dtype == dtype])) for dtype in DTYPES]
     head = (case.family, case.name, case.dialect.name, way)
     return (*head, *parts[0], *parts[1], "pass" if good else "FAIL"), good
+
+
+def whole_rows() -> Iterator[tuple[Row, bool]]:
+    """Yield a row for each encoder at full size and library, and whether it is within its limit."""
+    for name in REPORTS + OTHERS:
+        for library in LOADERS:
+            with TemporaryDirectory() as folder:
+                yield _whole_row((name, library, library), written(name, library, Path(folder) / "out"))
+    for name, dialect, file in ORIGINALS:
+        with TemporaryDirectory() as folder:
+            yield _whole_row((name, dialect, "timm"), original(name, dialect, Path(folder) / file))
+
+
+def _whole_row(head: Row, found: dict[str, float]) -> tuple[Row, bool]:
+    stage, value = max(found.items(), key=lambda one: one[1] if one[1] == one[1] else float("inf"))
+    good = value <= SINGLE
+    at = stage if value else "all equal"
+    return (*head, f"{value:.1e}", f"{SINGLE:.0e}", at, "pass" if good else "FAIL"), good
 
 
 def control_rows() -> Iterator[tuple[Row, bool]]:
@@ -131,11 +159,15 @@ def markdown(header: Row, rows: list[Row]) -> str:
 def main() -> int:
     parity, over = printed(PARITY, parity_rows(), WIDTHS[0])
     print()
+    whole, beyond = printed(WHOLE, whole_rows(), WIDTHS[2])
+    print()
     faults, missed = printed(CONTROLS, control_rows(), WIDTHS[1])
     print(f"\n{where()}")
-    print(f"{len(parity)} comparisons, {over} over the limit; {len(faults)} controls, {missed} not as they must be")
+    compared, over = len(parity) + len(whole), over + beyond
+    print(f"{compared} comparisons, {over} over the limit; {len(faults)} controls, {missed} not as they must be")
     if "--markdown" in sys.argv[1:]:
-        text = TEXT.format(where=where(), parity=markdown(PARITY, parity), controls=markdown(CONTROLS, faults))
+        tables = {"parity": markdown(PARITY, parity), "whole": markdown(WHOLE, whole)}
+        text = TEXT.format(where=where(), controls=markdown(CONTROLS, faults), **tables)
         (ROOT / "docs" / "parity.md").write_text(text, encoding="utf-8")
         print("written: docs/parity.md")
     return int(bool(over or missed))
