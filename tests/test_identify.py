@@ -192,6 +192,19 @@ def test_a_file_with_another_classifier_says_so(tmp_path: Path) -> None:
     assert snellen.load(CLASSIFIER, weights=tmp_path / "ten.pth").encoder.config.classes == 10
 
 
+@pytest.mark.parametrize("name", [CLASSIFIER, "vit_small_patch16_dinov3_qkvb.lvd1689m"])
+def test_a_tag_of_somebodys_own_stands_for_no_row(name: str, tmp_path: Path) -> None:
+    theirs = saved_by_timm(name, tmp_path)
+    document = json.loads((tmp_path / "config.json").read_text())
+    document["pretrained_cfg"]["tag"] = "my_own"
+    (tmp_path / "config.json").write_text(json.dumps(document))
+    model = snellen.load(tmp_path)
+    assert model.record.variant == f"'{tmp_path}'"
+    assert not model.labels  # a thousand classes are not ImageNet's for being a thousand
+    pixels = model.recipe.pixels(decode(PHOTO))[None]
+    assert relative(torch.from_numpy(model.embed_pixels(pixels)), timm_embeds(theirs, pixels)) <= SINGLE
+
+
 @pytest.mark.parametrize("name", ["vit_small_patch14_dinov2", SMALL, "convnext_tiny.dinov3_lvd1689m"])
 def test_somebodys_linear_probe_is_left_aside_and_said(name: str, tmp_path: Path) -> None:
     saved_by_timm(name, tmp_path, num_classes=10)

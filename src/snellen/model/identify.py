@@ -175,7 +175,7 @@ def _by_statement(said: Stated, spelling: Spelling, source: Opened) -> Identity:
     if not rows:
         variant = _stranger(said, spelling, source.where)
         named = Named(source.where, source.where, variant, said.library)
-        choice = Choice(variant.family, "its config.json describes this network, which is no row of the zoo")
+        choice = Choice(variant.family, "its config.json describes this network, and the zoo has no such weights of it")
         return Identity(named=named, config=said.config, spelling=spelling, labels=said.labels, choices=(choice,))
     row, why = _decide(rows, said, source)
     named = zoo.find(said.name or dict(reversed(row.names))[said.library])
@@ -250,6 +250,7 @@ def _stranger(said: Stated, spelling: Spelling, where: str) -> Variant:
         image=said.image,
         stats=like.stats,
         timm=(where,) if said.library == "timm" else (),
+        timm_dialects=(spelling.dialect.name,),
         transformers=where if said.library == "transformers" else None,
         original=(),
         licence="unknown",

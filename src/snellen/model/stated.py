@@ -90,12 +90,13 @@ def _by_timm(document: Json, spelling: Spelling, shapes: Shapes, where: str) -> 
             )
         config = replace(config, pool=POOLS[pool])
     names = document.get("label_names", pretrained.get("label_names"))
-    labels = tuple(map(str, names)) if isinstance(names, list) else None
+    ours = known or tag is None  # a tag that timm does not have: somebody's own weights of this network
+    labels = tuple(map(str, names)) if isinstance(names, list) else None if ours else ()
     return Stated(
         library="timm",
-        name=named.name,
+        name=named.name if ours else None,
         config=config,
-        rows=(variant,),
+        rows=(variant,) if ours else (),
         image=variant.image,
         labels=labels,
         sure=known,
