@@ -88,7 +88,7 @@ def fitting(spelling: Spelling, shapes: Shapes, library: Library) -> dict[str, E
     """Return the rows of the zoo that a file's names and shapes fit, by their name in ``library``."""
     found: dict[str, EncoderConfig] = {}
     for variant in _rows(spelling):
-        name = dict(reversed(variant.names)).get(library)
+        name = variant.name_in(library)
         config = with_parts(config_for(variant, library), spelling, shapes, head=variant.head != "none")
         if name is not None and _parts_agree(variant, config, spelling, shapes) and _fit(spelling, config, shapes).fits:
             found[name] = config
@@ -178,7 +178,7 @@ def _by_statement(said: Stated, spelling: Spelling, source: Opened) -> Identity:
         choice = Choice(variant.family, "its config.json describes this network, and the zoo has no such weights of it")
         return Identity(named=named, config=said.config, spelling=spelling, labels=said.labels, choices=(choice,))
     row, why = _decide(rows, said, source)
-    named = zoo.find(said.name or dict(reversed(row.names))[said.library])
+    named = zoo.find(said.name or row.name_in(said.library) or row.name)
     choice = Choice(named.name, why)
     return Identity(named=named, config=said.config, spelling=spelling, labels=said.labels, choices=(choice,))
 
@@ -189,12 +189,14 @@ def _decide(rows: Sequence[Variant], said: Stated, source: Opened) -> tuple[Vari
         return rows[0], "its config.json names this architecture and tag"
     describes = "its config.json describes the network of this row"
     if len({row.stats for row in rows}) > 1:
-        if source.processor is None:
-            raise _several([dict(reversed(row.names))[said.library] for row in rows], source.where)
-        recipe = Recipe.parse(from_processor(source.processor, said.config.pool, rows[0].family))
-        rows = [row for row in rows if (recipe.mean, recipe.std) == STATS[row.stats]] or rows
-        if len({row.stats for row in rows}) > 1:
-            raise _several([dict(reversed(row.names))[said.library] for row in rows], source.where)
+        means = None
+        if source.processor is not None:
+            recipe = Recipe.parse(from_processor(source.processor, said.config.pool, rows[0].family))
+            means = (recipe.mean, recipe.std)
+        likely = [row for row in rows if STATS[row.stats] == means]
+        if not likely:
+            raise _several([row.name_in(said.library) or row.name for row in rows], source.where)
+        rows = likely
         describes += ", and the colour means beside it are those of this one"
     others = ", ".join(row.name for row in rows[1:])
     return rows[0], describes + (f"; {others} differ in their training only" if others else "")

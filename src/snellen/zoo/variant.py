@@ -48,3 +48,7 @@ class Variant:
         hugging: tuple[tuple[Library, str], ...] = (("transformers", self.transformers),) if self.transformers else ()
         timm: tuple[tuple[Library, str], ...] = tuple(("timm", name) for name in self.timm)
         return (*timm, *hugging, *(("original", name) for name in self.original))
+
+    def name_in(self, library: Library) -> str | None:
+        """Return the first name that ``library`` has for the row, or None where it has none."""
+        return next((name for home, name in self.names if home == library), None)

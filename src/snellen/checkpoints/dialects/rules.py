@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -172,8 +173,13 @@ class Plan:
         return torch.empty(self.native[key], device="meta")
 
 
+@lru_cache(maxsize=64)
 def native_shapes(config: EncoderConfig) -> Shapes:
-    """Return the name and shape of every tensor of the encoder ``config`` describes."""
+    """Return the name and shape of every tensor of the encoder ``config`` describes.
+
+    Remembered: one load asks for the same encoder several times, and identifying a file for a whole family. Not to be
+    changed by those who get it.
+    """
     return {name: tuple(tensor.shape) for name, tensor in build(config).state_dict().items()}
 
 
