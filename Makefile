@@ -16,7 +16,7 @@ DEMO_OUT := out/demo
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint parity golden docs clean
+.PHONY: help demo test lint parity golden verdict-power docs clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 4
@@ -53,6 +53,10 @@ lint: $(DEV)
 # The table family x dialect x direction x largest difference, measured against timm and transformers.
 parity: $(DEV)
 	$(BIN)/python tools/parity.py
+
+# What each rule catches, misses and wrongly refuses; writes docs/verdict-power.md, fails if ours does any of it.
+verdict-power: $(DEV)
+	$(BIN)/python tools/verdict_power.py
 
 # The published values of the real weights, wherever weights and picture can be had.
 golden: $(DEV)

@@ -78,6 +78,8 @@ def test_the_contract(device: Device) -> None:
     assert device.torch_name.partition(":")[0] == device.kind
     described = device.describe()
     assert json.loads(json.dumps(described)) == described
+    assert device.simulated is False
+    assert "simulated" not in described
     assert described["name"] == device.name
     assert described["kind"] == device.kind
     assert described["product"]
@@ -180,6 +182,29 @@ def test_npu_whose_package_does_not_load_says_why(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delitem(sys.modules, "torch_npu", raising=False)
     with pytest.raises(DeviceUnavailable, match="does not load: libascendcl"):
         resolve("npu")
+
+
+def test_an_npu_whose_package_is_the_stand_in_says_that_it_is_simulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    simulate("npu", monkeypatch)
+    sys.modules["torch_npu"].simulated = True  # type: ignore[attr-defined]
+    assert resolve("npu").simulated is True
+    assert resolve("npu").describe()["simulated"] is True
+    sys.modules["torch_npu"].simulated = False  # type: ignore[attr-defined]
+    assert resolve("npu").simulated is False
+    assert "simulated" not in resolve("npu").describe()
+
+
+@pytest.mark.parametrize(
+    ("kind", "variable"),
+    [("cpu", "ONEDNN_DEFAULT_FPMATH_MODE"), ("cuda", "NVIDIA_TF32_OVERRIDE"), ("mps", "PYTORCH_ENABLE_MPS_FALLBACK")],
+)
+def test_variables_that_change_the_numbers_are_described(kind: str, variable: str, monkeypatch) -> None:
+    if kind != "cpu":
+        simulate(kind, monkeypatch)
+    monkeypatch.delenv(variable, raising=False)
+    assert variable not in resolve(kind).describe().get("environment", {})
+    monkeypatch.setenv(variable, "1")
+    assert resolve(kind).describe()["environment"][variable] == "1"
 
 
 def test_the_system_keeps_no_lists(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,8 +54,9 @@ what was seen, what was expected and what to do next; [messages.md](messages.md)
 | exit code | means |
 |--:|---|
 | 0 | done |
-| 1 | some inputs failed, or a checkpoint fits no encoder (`inspect`) |
+| 1 | some inputs failed, a checkpoint fits no encoder (`inspect`), or the verdict is fail (`verify`) |
 | 2 | wrong usage, or something that was asked for is not to be had |
+| 3 | the verdict is inconclusive, or there is none (`verify`) |
 | 130 | interrupted |
 """
 

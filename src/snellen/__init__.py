@@ -1,7 +1,8 @@
 """snellen runs a vision encoder from any checkpoint, with the numbers its own library gives.
 
-``load`` gives a model, ``find`` a row of the zoo, ``inspect`` says what a checkpoint holds, ``convert`` spells it for
-another library. Importing this package does nothing; each name is fetched when it is first used.
+``load`` gives a model, ``verify`` puts it on trial on a device, ``find`` gives a row of the zoo, ``inspect`` says what
+a checkpoint holds, ``convert`` spells it for another library. Importing this package does nothing; each name is fetched
+when it is first used.
 """
 
 from __future__ import annotations
@@ -12,11 +13,18 @@ from snellen._version import __version__
 
 if TYPE_CHECKING:
     from snellen.model import convert, inspect, load
+    from snellen.verification import verify
     from snellen.zoo import find
 
-__all__ = ["__version__", "convert", "find", "inspect", "load"]
+__all__ = ["__version__", "convert", "find", "inspect", "load", "verify"]
 
-_HOME = {"convert": "snellen.model", "find": "snellen.zoo", "inspect": "snellen.model", "load": "snellen.model"}
+_HOME = {
+    "convert": "snellen.model",
+    "find": "snellen.zoo",
+    "inspect": "snellen.model",
+    "load": "snellen.model",
+    "verify": "snellen.verification",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -1,6 +1,7 @@
 """``snellen``: the commands put together, and the one place where errors become messages and exit codes.
 
-0 done; 1 some inputs failed; 2 wrong usage, or something that was asked for is not to be had; 130 interrupted.
+0 done or passed; 1 some inputs failed, or a verdict is fail; 2 wrong usage, or something that was asked for is not to
+be had; 3 a verdict is inconclusive, or there is none; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from snellen.cli.embed import embed
 from snellen.cli.features import features
 from snellen.cli.inspect import inspect
 from snellen.cli.models import models
+from snellen.cli.verify import verify
 from snellen.errors import SnellenError
 
 INTERRUPTED = 130
@@ -48,7 +50,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (models, inspect, embed, features, classify, convert):
+for command in (models, inspect, embed, features, classify, convert, verify):
     cli.add_command(command)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from snellen.devices import cpu, cuda, npu, other
+from snellen.devices import cpu, cuda, npu, other, simulated
 from snellen.devices.base import DTYPES, Device
 from snellen.errors import UnknownName, UsageError
 
@@ -34,6 +34,8 @@ def resolve(name: str) -> Device:
     kind, colon, index = name.partition(":")
     if kind not in _FIND:
         raise UnknownName("device", name, KINDS, todo=f"one of {', '.join(KINDS)}")
+    if kind == "npu":
+        simulated.from_environment()  # does nothing unless SNELLEN_SIMULATE asks for it
     if colon and not re.fullmatch(r"[0-9]{1,4}", index):
         raise UsageError(f"the device {name!r} has the index {index!r}", expected="a number from 0", todo=f"{kind}:0")
     return _FIND[kind](int(index or 0))

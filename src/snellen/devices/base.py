@@ -1,16 +1,20 @@
 """The contract every kind of device keeps, and the dtypes it is asked about.
 
 In: an index. Out: what the rest of snellen may know of a device: how torch calls it, what it is, whether it computes
-in a dtype, how to wait for it. No other room says "npu" or "cuda".
+in a dtype, how to wait for it, which switches lower its precision, and which operators it leaves to the CPU. No other
+room says "npu" or "cuda".
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, final
 
+from snellen.devices.switches import Switch
+from snellen.devices.watch import Watch, watching
 from snellen.errors import DeviceUnavailable, UnknownName
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
@@ -29,6 +33,11 @@ class Device(ABC):
     def torch_name(self) -> str:
         """What torch calls the device, for ``tensor.to``."""
         return self.name
+
+    @property
+    def simulated(self) -> bool:
+        """Whether no such device is there, and this one only imitates it."""
+        return False
 
     @final
     def check_dtype(self, dtype: str) -> None:
@@ -63,6 +72,14 @@ class Device(ABC):
     @abstractmethod
     def memory(self) -> dict[str, int] | None:
         """Return ``free``, ``total`` and ``peak`` bytes; None where the device does not tell."""
+
+    @abstractmethod
+    def switches(self) -> tuple[Switch, ...]:
+        """Return every precision switch that can change this device's numbers and can be read; start nothing."""
+
+    def watched(self) -> AbstractContextManager[Watch]:
+        """Open a watch for operators that run on the CPU instead of this device."""
+        return watching()
 
 
 def check_present(kind: str, index: int, count: int) -> None:

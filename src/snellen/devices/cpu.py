@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from snellen.devices.base import Device
+from snellen.devices.switches import Switch, attention, autocast, environment, matmul, mkldnn_convolution
 from snellen.errors import DeviceUnavailable
 
 
@@ -32,6 +33,7 @@ class CPU(Device):
             "cores": os.cpu_count(),
             "threads": torch.get_num_threads(),
             "bfloat16_instructions": _bfloat16_instructions(),
+            **environment("ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE", "ATEN_CPU_CAPABILITY"),
         }
 
     def synchronize(self) -> None:
@@ -47,6 +49,19 @@ class CPU(Device):
         kib = {key: int(rest.split()[0]) for key, rest in _pairs(meminfo + status) if rest.endswith(" kB")}
         wanted = {"free": "MemAvailable", "total": "MemTotal", "peak": "VmHWM"}
         return {name: kib[key] * 1024 for name, key in wanted.items() if key in kib}
+
+    def switches(self) -> tuple[Switch, ...]:
+        """Return the switches of oneDNN, autocast, and the choice of attention kernels.
+
+        oneDNN multiplies in bfloat16 only where the CPU has matrix units for it (AMX); elsewhere "bf16" takes another
+        kernel of float32. Convolutions in plain layout do not go through a kernel that listens, on the CPUs tried.
+        """
+        return (
+            matmul("mkldnn"),
+            mkldnn_convolution(),
+            *autocast("cpu"),
+            *attention("flash", "math"),  # torch has no others for a CPU
+        )
 
 
 def find(index: int) -> CPU:

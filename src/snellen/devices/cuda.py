@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from snellen.devices.base import Device, check_present
+from snellen.devices.switches import Switch, attention, autocast, cublas, cudnn_convolution, environment, matmul
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,7 @@ class CUDA(Device):
             "total_bytes": properties.total_memory,
             "cuda": torch.version.cuda,
             "rocm": torch.version.hip,
+            **environment("NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"),
         }
 
     def synchronize(self) -> None:
@@ -47,6 +49,16 @@ class CUDA(Device):
 
         free, total = torch.cuda.mem_get_info(self.index)
         return {"free": free, "total": total, "peak": torch.cuda.max_memory_allocated(self.index)}
+
+    def switches(self) -> tuple[Switch, ...]:
+        """Return the switches of cuBLAS, cuDNN, autocast, and the choice of attention kernels."""
+        return (
+            matmul("cuda"),
+            cudnn_convolution(),
+            *cublas(),
+            *autocast("cuda"),
+            *attention("flash", "mem_efficient", "math", "cudnn"),
+        )
 
 
 def find(index: int) -> CUDA:

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import importlib
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 from snellen.devices.base import Device, check_present
+from snellen.devices.switches import Switch, autocast, flag
+from snellen.devices.watch import Watch, watching
 from snellen.errors import DeviceUnavailable, MissingPackage
+
+# Options of torch_npu and the values that are set here, the strict one first.
+_PRECISION_MODE = "ACL_PRECISION_MODE"
+_OPTIONS = {"ACL_PRECISION_MODE": ("must_keep_origin_dtype", "allow_fp32_to_fp16")}
 
 
 @dataclass(frozen=True, kw_only=True)
 class NPU(Device):
     """One Ascend NPU."""
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the stand-in of ``snellen.devices.simulated`` answers for torch_npu."""
+        return bool(getattr(_package(), "simulated", False))
 
     def refused(self) -> dict[str, str]:
         """Refuse float64."""
@@ -28,6 +42,7 @@ class NPU(Device):
             "product": npu.get_device_name(self.index),
             "total_bytes": properties.total_memory,
             "torch_npu": _package().__version__,
+            **({"simulated": True} if self.simulated else {}),
         }
 
     def synchronize(self) -> None:
@@ -40,6 +55,38 @@ class NPU(Device):
         free, total = npu.mem_get_info(self.index)
         return {"free": free, "total": total, "peak": npu.max_memory_allocated(self.index)}
 
+    def switches(self) -> tuple[Switch, ...]:
+        """Return the hf32 switches, what torch_npu was told of its precision mode and cube unit, and autocast.
+
+        Source: npu_config.py in torch_npu 2.9 to 2.13. The kernel of attention cannot be chosen on an NPU: torch_npu
+        says of those switches that they are not looked at.
+        """
+        conv, matmul = _package().npu.conv, _package().npu.matmul
+        # torch_npu.npu.aclnn.allow_hf32 is the switch of convolutions under a second name.
+        return (
+            flag(
+                "torch.npu.conv.allow_hf32",
+                lambda: conv.allow_hf32,
+                lambda on: setattr(conv, "allow_hf32", on),
+                strict="False",
+                lowers="convolution",
+            ),
+            flag(
+                "torch.npu.matmul.allow_hf32",
+                lambda: matmul.allow_hf32,
+                lambda on: setattr(matmul, "allow_hf32", on),
+                strict="False",
+                lowers="matmul",
+            ),
+            *_precision_mode(),
+            *_cube_math_type(),
+            *autocast("npu"),
+        )
+
+    def watched(self) -> AbstractContextManager[Watch]:
+        """Open a watch that reads stderr too: torch_npu's warnings go there, past Python's."""
+        return watching(printed=not self.simulated, deaf=_deaf())
+
 
 def find(index: int) -> NPU:
     """Return an NPU that is there.
@@ -49,6 +96,53 @@ def find(index: int) -> NPU:
     npu = _package().npu
     check_present("npu", index, npu.device_count() if npu.is_available() else 0)
     return NPU(name=f"npu:{index}", kind="npu", index=index)
+
+
+def _precision_mode() -> tuple[Switch, ...]:
+    """Return the switch of the precision mode where it was set.
+
+    Where it was not, CANN takes a default that depends on the chip, and nothing tells which; nor could it be unset
+    again.
+    """
+    option: Callable[[str], bytes | None] | None = getattr(getattr(_package(), "_C", None), "_npu_getOption", None)
+    if option is None or not option(_PRECISION_MODE):
+        return ()
+
+    def write(text: str) -> None:
+        _package().npu.set_option({_PRECISION_MODE: text})
+
+    values = _OPTIONS[_PRECISION_MODE]
+    name = f"torch.npu.set_option: {_PRECISION_MODE}"
+    return (Switch(name, lambda: _text(option(_PRECISION_MODE)), write, values[0], "all", values),)
+
+
+def _cube_math_type() -> tuple[Switch, ...]:
+    """Return the switch of the cube unit's arithmetic where it was set; unset, the hf32 switches decide."""
+    npu = _package().npu
+    if getattr(npu, "CubeMathType", None) is None or getattr(npu.matmul, "cube_math_type", None) is None:
+        return ()
+
+    def read() -> str:
+        return str(npu.CubeMathType(npu.matmul.cube_math_type).name)
+
+    def write(text: str) -> None:
+        npu.matmul.cube_math_type = npu.CubeMathType[text]
+
+    values = tuple(str(kind.name) for kind in npu.CubeMathType)
+    strict = str(npu.CubeMathType.KEEP_DTYPE.name)
+    return (Switch("torch.npu.matmul.cube_math_type", read, write, strict, "matmul", values),)
+
+
+def _text(value: bytes | None) -> str:
+    return value.decode("utf-8", "replace") if value else ""
+
+
+def _deaf() -> str | None:
+    """Say why torch_npu would keep silent about fallbacks, if it would; source: OptionsManager::ShouldPrintWarning."""
+    if os.environ.get("TORCH_NPU_DISABLED_WARNING") == "1":
+        return "TORCH_NPU_DISABLED_WARNING=1 silences torch_npu"
+    rank = os.environ.get("RANK", "0")
+    return None if rank in ("0", "-1") else f"torch_npu warns in the process of rank 0 only, and this one is {rank}"
 
 
 def _package() -> Any:

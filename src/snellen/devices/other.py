@@ -6,6 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from snellen.devices.base import Device, check_present
+from snellen.devices.switches import Switch, attention, autocast, environment, flag
+
+# What these back-ends read once, when they start: leave to run operators on the CPU, or to compute less exactly.
+_ENVIRONMENT = {
+    "xpu": ("PYTORCH_ENABLE_XPU_FALLBACK", "PYTORCH_XPU_FALLBACK_OP", "PYTORCH_DEBUG_XPU_FALLBACK"),
+    "mps": ("PYTORCH_ENABLE_MPS_FALLBACK", "PYTORCH_MPS_FAST_MATH", "PYTORCH_MPS_PREFER_METAL"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,11 +31,21 @@ class Accelerator(Device):
 
     def describe(self) -> dict[str, Any]:
         """Return name and kind, and the product where torch tells it."""
-        return {"name": self.name, "kind": self.kind, "product": self._product()}
+        known = {"name": self.name, "kind": self.kind, "product": self._product()}
+        return known | environment(*_ENVIRONMENT[self.kind])
 
     def memory(self) -> dict[str, int] | None:
         """Return None: not every one of these devices tells."""
         return None
+
+    def switches(self) -> tuple[Switch, ...]:
+        """Return oneDNN's TF32 on Intel GPUs, autocast, and the choice of attention kernels.
+
+        Metal has no switch of its own that a program could set: torch.backends.mps only answers questions.
+        """
+        if self.kind == "mps":
+            return autocast("mps")
+        return (*_onednn(), *autocast("xpu"), *attention("flash", "mem_efficient", "math"))
 
     def _product(self) -> str:
         import torch
@@ -44,6 +61,24 @@ def find_xpu(index: int) -> Accelerator:
 def find_mps(index: int) -> Accelerator:
     """Return the Apple GPU; raise DeviceUnavailable where there is none."""
     return _find("mps", index)
+
+
+def _onednn() -> tuple[Switch, ...]:
+    """Return the switch of TF32 in oneDNN; a build of torch for other devices gives None for it, and lacks it."""
+    import torch
+
+    mkldnn = torch.backends.mkldnn
+    if getattr(mkldnn, "allow_tf32", None) is None:
+        return ()
+    return (
+        flag(
+            "torch.backends.mkldnn.allow_tf32",
+            lambda: mkldnn.allow_tf32,
+            lambda on: setattr(mkldnn, "allow_tf32", on),
+            strict="False",
+            lowers="all",
+        ),
+    )
 
 
 def _find(kind: str, index: int) -> Accelerator:

@@ -6,13 +6,14 @@ B batch, C channels of a stage, h x w its map, D = C of the last stage, N = h * 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
 from snellen.encoders.config import ConvNeXtConfig
-from snellen.encoders.features import Features, Keep, check_pixels
+from snellen.encoders.features import Features, Keep, Tap, check_pixels
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -80,14 +81,22 @@ class ConvNeXt(nn.Module):
         self.layer_stages = tuple(stage.names[-1] for stage in body)
         self.map_stages = self.layer_stages  # what timm's features_only returns
 
-    def forward(self, pixels: Tensor, stages: Iterable[str] = ()) -> Features:
-        """Encode pixels [B, 3, h, w]; raise InputError for a size, UnknownName for a stage, that it does not have."""
-        keep = Keep(stages, self.stages)
+    def forward(self, pixels: Tensor, stages: Iterable[str] = (), tap: Tap | None = None) -> Features:
+        """Encode pixels [B, 3, h, w]; raise InputError for a size, UnknownName for a stage, that it does not have.
+
+        ``tap`` sees every stage, and may put another tensor in its place.
+        """
+        keep = Keep(stages, self.stages, tap)
         self.grid(pixels)
         x = pixels.to(self.norm.weight.dtype)  # no memory format: torch_npu refuses one beside a cast
         for stage in self.body:
             x = stage(x, keep)  # [B, C, h, w]
         return self.features(x, keep)
+
+    @property
+    def block_modules(self) -> tuple[nn.Module, ...]:
+        """The blocks of all stages, in the order of ``block_stages``."""
+        return tuple(block for stage in self.body for block in cast("Stage", stage).blocks)
 
     def grid(self, pixels: Tensor) -> tuple[int, int]:
         """Return the grid (h, w) of the last map for ``pixels``; raise InputError where there is none."""

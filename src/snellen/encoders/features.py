@@ -5,7 +5,7 @@ B batch, N patches, R registers, D width, K classes, h x w the patch grid.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,9 @@ from snellen.errors import InputError, UnknownName
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Tap = Callable[[str, "Tensor"], "Tensor"]
+"""Sees every stage as it is made, and returns what the next one is fed: the same tensor, or another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,21 +53,22 @@ class Features:
 
 
 class Keep:
-    """Collects the stages a caller asked for, while ``forward`` names each as it is made.
+    """Collects the stages a caller asked for, while ``forward`` names each as it is made, and lets a tap see them all.
 
     Raises UnknownName if one of ``wanted`` is not a stage of this encoder.
     """
 
-    def __init__(self, wanted: Iterable[str], known: Sequence[str]) -> None:
+    def __init__(self, wanted: Iterable[str], known: Sequence[str], tap: Tap | None = None) -> None:
         self.kept: dict[str, Tensor] = {}
         self._wanted = frozenset(wanted)
+        self._tap = tap
         for name in sorted(self._wanted.difference(known)):
             raise UnknownName("stage", name, known, todo=f"this encoder has {known[0]} ... {known[-1]}")
 
     def __call__(self, name: str, x: Tensor) -> Tensor:
         if name in self._wanted:
             self.kept[name] = x
-        return x
+        return x if self._tap is None else self._tap(name, x)
 
 
 def check_pixels(pixels: Tensor, stride: int, only: int | None = None) -> None:

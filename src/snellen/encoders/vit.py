@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, scaled_dot_product_attention, silu
 
 from snellen.encoders.config import ViTConfig
-from snellen.encoders.features import Features, Keep, check_pixels
+from snellen.encoders.features import Features, Keep, Tap, check_pixels
 from snellen.encoders.position import resize_table, rotate, rotation
 
 Turn = tuple[Tensor, Tensor] | None
@@ -143,9 +143,12 @@ class ViT(nn.Module):
         self.layer_stages = self.block_stages
         self.map_stages = self.block_stages[-3:]  # what timm's features_only returns
 
-    def forward(self, pixels: Tensor, stages: Iterable[str] = ()) -> Features:
-        """Encode pixels [B, 3, h, w]; raise InputError for a size, UnknownName for a stage, that it does not have."""
-        keep = Keep(stages, self.stages)
+    def forward(self, pixels: Tensor, stages: Iterable[str] = (), tap: Tap | None = None) -> Features:
+        """Encode pixels [B, 3, h, w]; raise InputError for a size, UnknownName for a stage, that it does not have.
+
+        ``tap`` sees every stage, and may put another tensor in its place.
+        """
+        keep = Keep(stages, self.stages, tap)
         grid = self.grid(pixels)
         x = self.patch(pixels.to(self.patch.weight.dtype)).flatten(2).transpose(1, 2)  # [B, N, D]
         x = keep("patches", self.patch_norm(x))
@@ -155,6 +158,11 @@ class ViT(nn.Module):
             x = keep(name, block(x, turn))
         x = keep("norm", self.norm(x))
         return self.features(x, grid, keep)
+
+    @property
+    def block_modules(self) -> tuple[nn.Module, ...]:
+        """The blocks, in the order of ``block_stages``."""
+        return tuple(self.blocks)
 
     def grid(self, pixels: Tensor) -> tuple[int, int]:
         """Return the patch grid (h, w) of ``pixels``; raise InputError where there is none."""

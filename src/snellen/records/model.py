@@ -1,4 +1,4 @@
-"""What a run leaves behind: frozen, JSON-serialisable records, standard library only.
+"""Which encoder made the numbers, and what became of each image.
 
 ``ModelRecord`` says which encoder made the numbers and how every automatic choice fell; ``Outcome`` says what became
 of one input image. Both are written beside the numbers, so that a file of embeddings explains itself.

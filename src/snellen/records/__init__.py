@@ -1,0 +1,9 @@
+"""What a run leaves behind: frozen, JSON-serialisable records, standard library only.
+
+``model``: which encoder made the numbers, and what became of one input image. ``verify``: a trial and its verdict.
+``reading``: records back from JSON.
+"""
+
+from snellen.records.model import Choice, ModelRecord, Origin, Outcome, Status
+
+__all__ = ["Choice", "ModelRecord", "Origin", "Outcome", "Status"]

@@ -1,0 +1,72 @@
+"""What executes an encoder, behind one contract: a name like ``eager`` goes in, a ``Runner`` comes out.
+
+``RUNTIMES`` is the table. A candidate of one's own, a module or a function, goes through ``of_module`` and
+``of_callable``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from snellen.devices import Device
+from snellen.errors import UnknownName
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from snellen.model import Model
+    from snellen.runtimes.base import Runner
+
+__all__ = ["RUNTIMES", "make", "of_callable", "of_module"]
+
+
+def _eager(model: Model, device: Device, dtype: str) -> Runner:
+    from snellen.runtimes.eager import Eager
+
+    return Eager(model, device, dtype)
+
+
+def _timm(model: Model, device: Device, dtype: str) -> Runner:
+    from snellen.runtimes.guests.timm import Timm
+
+    return Timm(model, device, dtype)
+
+
+def _transformers(model: Model, device: Device, dtype: str) -> Runner:
+    from snellen.runtimes.guests.transformers import Transformers
+
+    return Transformers(model, device, dtype)
+
+
+RUNTIMES: dict[str, Callable[[Model, Device, str], Runner]] = {
+    "eager": _eager,
+    "timm": _timm,
+    "transformers": _transformers,
+}
+
+
+def make(runtime: str, model: Model, device: Device, dtype: str) -> Runner:
+    """Return a runner of ``model`` on ``device`` in ``dtype``; the model itself stays as it is.
+
+    Raises UnknownName for a runtime that does not exist, DeviceUnavailable for a dtype that is not used on the device,
+    MissingPackage where the runtime's package is not installed, Unavailable where it cannot run this encoder.
+    """
+    if runtime not in RUNTIMES:
+        raise UnknownName("runtime", runtime, RUNTIMES, todo=f"one of {', '.join(RUNTIMES)}")
+    device.check_dtype(dtype)
+    return RUNTIMES[runtime](model, device, dtype)
+
+
+def of_module(module: nn.Module, model: Model, device: Device, dtype: str) -> Runner:
+    """Return a module of one's own as a runner; see ``own.of_module``."""
+    from snellen.runtimes import own
+
+    return own.of_module(module, model, device, dtype)
+
+
+def of_callable(fn: Callable[..., Any], model: Model, device: Device, dtype: str) -> Runner:
+    """Return a function of one's own as a runner; see ``own.of_callable``."""
+    from snellen.runtimes import own
+
+    return own.of_callable(fn, model, device, dtype)

@@ -1,0 +1,70 @@
+"""The contract every runtime keeps: pixels in, features out, and an honest answer to what else it can show.
+
+A runner is one encoder in one runtime on one device. Verification, timing and embedding drive nothing else.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from snellen.devices import Device
+from snellen.encoders.features import Features, Tap
+from snellen.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Runner(ABC):
+    """One encoder, running.
+
+    ``stages`` are the names a tap sees, in order; empty where the runtime shows none, and ``note`` says why.
+    """
+
+    runtime: str
+    version: str | None = None  # of the runtime's own package
+    device: Device
+    dtype: str  # in which it computes, read back where the runtime can be asked
+    stages: tuple[str, ...] = ()
+    note: str = ""
+
+    @abstractmethod
+    def run(self, pixels: Tensor, tap: Tap | None = None) -> Features:
+        """Encode pixels [b, 3, h, w], float32 on the CPU; the features stay where the runtime leaves them.
+
+        ``tap`` sees every stage as the runtime makes it, and what it returns (same shape, dtype and device) is what
+        the next stage is fed. Raises UsageError for a tap where ``stages`` is empty, InputError for a size that the
+        encoder does not take. The work may still be under way when this returns: ``device.synchronize()`` waits.
+        """
+
+    def tensors(self) -> Iterable[tuple[str, Tensor]]:
+        """Return parameters and buffers by name, where they lie; nothing where the runtime does not hand them out."""
+        return ()
+
+    def close(self) -> None:  # noqa: B027  # many runtimes hold nothing that does not go with the runner
+        """Give back what the runtime holds; the runner is not used afterwards."""
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def fetched(features: Features, runner: Runner) -> Iterator[tuple[str, Tensor]]:
+    """Wait for the device, then yield every output by name, on the CPU, as it is."""
+    runner.device.synchronize()
+    for name, tensor in features.named().items():
+        yield name, tensor.detach().cpu()
+
+
+def check_tap(runner: Runner, tap: Tap | None) -> None:
+    """Raise UsageError for a tap where the runner shows no stages."""
+    if tap is not None and not runner.stages:
+        raise UsageError(
+            f"the runtime {runner.runtime!r} shows no stages" + (f" ({runner.note})" if runner.note else ""),
+            expected="outputs only",
+            todo="judge its outputs, or take --runtime eager",
+        )

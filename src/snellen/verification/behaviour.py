@@ -1,0 +1,169 @@
+"""How a candidate behaves beside its numbers: the same twice, alone as in a batch, and not what it said before.
+
+Everything here is held against the candidate's own run, not against the golden: a lower precision is no misbehaviour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from snellen.encoders.features import Features
+from snellen.records.verify import Check, Error
+from snellen.runtimes.base import Runner
+from snellen.verification.drift import BATCH, outputs_of, rows
+from snellen.verification.limits import ratio
+from snellen.verification.metrics import error
+
+Outputs = Mapping[str, Tensor]
+ALONE = 3
+"""Inputs that are run alone: the first, the third, the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reruns:
+    """One batch, run again in every way that must not matter."""
+
+    pixels: Tensor
+    first: Outputs  # as fetched after the first run
+    held: Outputs  # the very same tensors of the first run, fetched once more after all other runs
+    again: Outputs
+    reversed: Outputs
+    alone: tuple[tuple[int, Outputs], ...]
+
+
+def rerun(runner: Runner, pixels: Tensor, first: Features) -> Reruns:
+    """Run a batch again, in reverse and in part; ``first`` is what the first run of it left."""
+    pixels = pixels[:BATCH]
+    snapshot = fetch(runner, first)
+    again = fetch(runner, runner.run(pixels))
+    backwards = fetch(runner, runner.run(_other(pixels)))
+    rows_alone = sorted({0, min(ALONE, len(pixels)) - 1, len(pixels) - 1}) if len(pixels) > 1 else []
+    alone = tuple((row, fetch(runner, runner.run(pixels[row : row + 1]))) for row in rows_alone)
+    return Reruns(pixels, snapshot, fetch(runner, first), again, backwards, alone)
+
+
+def fetch(runner: Runner, features: Features) -> dict[str, Tensor]:
+    """Wait for the device and copy the outputs, so that nothing later can change them."""
+    runner.device.synchronize()
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in outputs_of(features).items()}
+
+
+def checks(reruns: Reruns, limits: Mapping[str, Error]) -> tuple[Check, ...]:
+    """Judge the reruns; ``limits`` by output: the calibrated ones, or the candidate's own error where larger."""
+    return (
+        _determinism(reruns, limits),
+        _order(reruns, limits),
+        _alone(reruns, limits),
+        _stale(reruns),
+        _overwritten(reruns),
+    )
+
+
+def watched(runner: Runner, seen: Outputs, reruns: Reruns, limits: Mapping[str, Error]) -> Check:
+    """Check that watching the stages changed nothing, so that the curves speak of the run that was judged."""
+    name = "behaviour.watched"
+    if not seen:
+        because = runner.note or f"{runner.runtime} shows no stages; outputs alone are judged"
+        return Check(name=name, status="unknown", because=because)
+    if _same({key: reruns.first[key] for key in seen if key in reruns.first}, seen):
+        return Check(name=name, status="pass", because="watching the stages changes no bit of the outputs", value=0.0)
+    worst = _apart(reruns.first, {key: tensor for key, tensor in seen.items() if key in reruns.first}, limits)
+    if worst is not None and worst <= 1:
+        because = f"watching the stages moves the outputs by {worst:.3g} of the limit: the curves are of a second run"
+        return Check(name=name, status="pass", because=because, value=worst, limit=1.0)
+    because = "the run whose stages were watched gave other outputs, beyond the limit"
+    return Check(name=name, status="fail", because=because, value=worst, limit=1.0)
+
+
+def _determinism(reruns: Reruns, limits: Mapping[str, Error]) -> Check:
+    name = "behaviour.determinism"
+    if _same(reruns.first, reruns.again):
+        return Check(name=name, status="pass", because="the same input twice gave the same bits", value=0.0)
+    worst = _apart(reruns.again, reruns.first, limits)
+    if worst is not None and worst <= 1:
+        because = f"the same input twice differed, by {worst:.3g} of the limit: figures will not repeat to the last bit"
+        return Check(name=name, status="warn", because=because, value=worst, limit=1.0)
+    because = "the same input twice gave results that differ by more than the limit, or are not finite"
+    return Check(name=name, status="fail", because=because, value=worst, limit=1.0)
+
+
+def _order(reruns: Reruns, limits: Mapping[str, Error]) -> Check:
+    name = "behaviour.order"
+    if len(reruns.pixels) < 2:
+        return Check(name=name, status="unknown", because="one input has no order")
+    turned = {key: tensor.flip(0) for key, tensor in reruns.reversed.items()}
+    return _invariant(name, "a batch in reverse order", _apart(turned, reruns.first, limits))
+
+
+def _alone(reruns: Reruns, limits: Mapping[str, Error]) -> Check:
+    name = "behaviour.batch"
+    if not reruns.alone:
+        return Check(name=name, status="unknown", because="one input is a batch of one already")
+    found = [
+        _apart(outputs, {key: reruns.first[key][row : row + 1] for key in outputs}, limits)
+        for row, outputs in reruns.alone
+    ]
+    worst = None if None in found else max(value for value in found if value is not None)
+    return _invariant(name, f"an input alone, against the batch of {len(reruns.pixels)}", worst)
+
+
+def _invariant(name: str, what: str, worst: float | None) -> Check:
+    if worst is None:
+        return Check(name=name, status="fail", because=f"{what}: not finite, or of another shape")
+    if worst <= 1:
+        return Check(
+            name=name, status="pass", because=f"{what}, differs by {worst:.3g} of the limit", value=worst, limit=1.0
+        )
+    because = f"{what}, differs by {worst:.3g} times the limit"
+    return Check(name=name, status="fail", because=because, value=worst, limit=1.0)
+
+
+def _stale(reruns: Reruns) -> Check:
+    name = "behaviour.stale"
+    old = [key for key, tensor in reruns.reversed.items() if equal(tensor, reruns.again.get(key))]
+    if old:
+        because = f"{', '.join(old)} of other inputs are bit for bit those of the batch before: an old result came back"
+        return Check(name=name, status="fail", because=because)
+    return Check(name=name, status="pass", because="other inputs gave other results")
+
+
+def _overwritten(reruns: Reruns) -> Check:
+    name = "behaviour.overwritten"
+    changed = [key for key, tensor in reruns.held.items() if not equal(tensor, reruns.first[key])]
+    if changed:
+        because = f"{', '.join(changed)} of the first run changed while later batches ran: the buffer is used again"
+        return Check(name=name, status="fail", because=because)
+    return Check(name=name, status="pass", because="results stay what they were while later batches run")
+
+
+def _other(pixels: Tensor) -> Tensor:
+    """Return the batch in reverse order, or a lone input mirrored."""
+    return pixels.flip(0) if len(pixels) > 1 else pixels.flip(-1)
+
+
+def _apart(found: Outputs, expected: Outputs, limits: Mapping[str, Error]) -> float | None:
+    """Return the largest distance of two runs over its limit; None where one is not finite or of another shape."""
+    worst = 0.0
+    for name, tensor in expected.items():
+        if name not in found or found[name].shape != tensor.shape:
+            return None
+        one = ratio(error(rows(found[name]), rows(tensor)), limits[name])
+        if one is None:
+            return None
+        worst = max(worst, one)
+    return worst
+
+
+def _same(one: Outputs, other: Outputs) -> bool:
+    return all(equal(tensor, other.get(name)) for name, tensor in one.items())
+
+
+def equal(one: Tensor, other: Tensor | None) -> bool:
+    """Tell whether two tensors have the same bits; a NaN that comes back is the same answer."""
+    if other is None or one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    return torch.equal(one.contiguous().view(torch.uint8), other.contiguous().view(torch.uint8))

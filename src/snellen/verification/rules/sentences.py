@@ -1,0 +1,117 @@
+"""The calibrated verdict in words: which precision was met, where it shows, what explains it, what to do."""
+
+from __future__ import annotations
+
+from snellen.records.verify import StageRecord, TrialRecord
+from snellen.verification.ratios import by_size, of_stages
+
+BITS = {"float32": 24, "hf32": 11, "float16": 11, "bfloat16": 8}
+"""Significant bits, the implicit one among them."""
+
+ORDER = tuple(BITS)
+
+FEW = 4
+
+
+def met(record: TrialRecord) -> str | None:
+    """Name the precision class that was met: of the stages' roundings where they are known, else by size.
+
+    None where no class explains the errors.
+    """
+    known = [stage.precision for stage in record.stages if stage.precision is not None]
+    if not known:
+        return by_size(record)
+    classes = [class_of(words) for words in known]
+    if None in classes:  # where a switch explains what no emulation does, the size of the errors names the class
+        return by_size(record) if record.cause else None
+    return max((c for c in classes if c is not None), key=ORDER.index)
+
+
+def class_of(words: str) -> str | None:
+    """Return the class that a rounding's words begin with; None for "unexplained"."""
+    first = words.replace(",", " ").split()[0]
+    return first if first in ORDER else None
+
+
+def beyond(record: TrialRecord, worst: str, culprit: str | None) -> str:
+    """Say what lies beyond its limit, in one sentence a person can act on."""
+    lowered = [stage for stage in record.stages if stage.precision not in (None, "float32")]
+    if lowered and all(class_of(stage.precision or "") for stage in lowered):
+        return _lowered(record, lowered)
+    if record.cause is not None:
+        return _switched(record, culprit or worst)
+    if culprit is not None:
+        return _fault(record, culprit)
+    if not any(stage.isolated for stage in record.stages):
+        return _sized(record, worst)
+    return f"every stage is right, but {worst} is not: the fault lies behind the last stage, in how outputs are taken"
+
+
+def where(record: TrialRecord) -> str:
+    """Say how far the candidate was looked at."""
+    count = sum(stage.isolated is not None for stage in record.stages)
+    return f"all {count} stages are within their limits" if count else "outputs only, for it shows no stages"
+
+
+def _lowered(record: TrialRecord, lowered: list[StageRecord]) -> str:
+    """Say which lower precision explains the errors, where it is first seen, and what switched it on."""
+    words = list(dict.fromkeys(str(stage.precision) for stage in lowered))
+    worst = max((class_of(word) or "float32" for word in words), key=ORDER.index)
+    asked = f"asked for {record.dtype}" if record.expect == record.dtype else f"expected {record.expect}"
+    first = lowered[0].name
+    return (
+        f"{asked}; behaves like {worst} (about {BITS[worst]} bits), first visible at {first} ({', '.join(words)}); "
+        f"{_others(record, lowered)}: {_cause(record)}"
+    )
+
+
+def _switched(record: TrialRecord, first: str) -> str:
+    """Say which switch explains the errors, where no emulation rounds quite as the device does."""
+    name = by_size(record)
+    like = f"behaves like {name} (about {BITS[name]} bits)" if name else "is further off than any class"
+    return f"asked for {record.dtype}; {like}, first visible at {first}: {_cause(record)}"
+
+
+def _others(record: TrialRecord, lowered: list[StageRecord]) -> str:
+    rest = [stage for stage in record.stages if stage not in lowered]
+    after = record.stages[record.stages.index(lowered[0]) + 1 :]
+    if len(lowered) == 1:
+        return "every stage after it adds nothing"
+    if len(lowered) <= FEW:
+        return f"so do {', '.join(stage.name for stage in lowered[1:])}"
+    return f"so do {len(lowered) - 1} of the {len(after)} stages after it" if rest else "so does every stage"
+
+
+def _cause(record: TrialRecord) -> str:
+    if record.cause is not None:
+        return f"{record.cause} is the cause, for with it set strict the run passes"
+    if record.toggles:
+        return "no precision switch explains it, for the device lowers it with all of them strict"
+    return "every precision switch is strict already, so the runtime or the device lowers it by itself"
+
+
+def _fault(record: TrialRecord, culprit: str) -> str:
+    """Say which stage errs, by how much, and that no rounding explains it."""
+    alone = {r.what: r for r in of_stages(record)}
+    found = alone[culprit].value if culprit in alone else 0.0
+    others = [name for name, r in alone.items() if name != culprit and not r.passes]
+    if found is None:
+        return f"{culprit} is not finite although it was fed the golden's input: look there"
+    if found <= 1:
+        return f"{culprit} is the first stage to drift further than the reference; fed the golden's input it is right"
+    more = f"; so do {len(others)} other stages" if others else "; every other stage is right"
+    rounding = "" if record.dtype != "float32" else ", and no rounding explains it"
+    return (
+        f"{culprit}, fed the golden's input, errs {found:.3g} times its limit{rounding}{more}: look for a fault there"
+    )
+
+
+def _sized(record: TrialRecord, worst: str) -> str:
+    """Say by size alone, where no stages are shown, which class the error is of."""
+    name = by_size(record)
+    if name is None:
+        return f"{worst} lies further from float64 than any precision class explains: look for a fault"
+    return (
+        f"asked for {record.dtype}; {worst} errs as much as {name} would (about {BITS[name]} bits): {_cause(record)}; "
+        "without stages a fault of that size cannot be told from it"
+    )

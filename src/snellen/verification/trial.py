@@ -1,0 +1,299 @@
+"""Put a candidate on trial: golden, references and candidate in, one record with every figure and a verdict out."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from typing import Any
+
+import torch
+from torch import nn
+
+from snellen import devices, runtimes
+from snellen._version import __version__
+from snellen.devices import Device
+from snellen.devices.rounding import PRECISIONS
+from snellen.errors import UsageError
+from snellen.model import Model
+from snellen.records.reading import plain
+from snellen.records.verify import CandidateRecord, Check, Error, OutputRecord, StageRecord, Toggle, TrialRecord
+from snellen.runtimes.base import Runner
+from snellen.verification import audit, behaviour, candidate, close, rules, selftest, trusted
+from snellen.verification.candidate import Observed
+from snellen.verification.drift import BATCH, rows
+from snellen.verification.golden import Golden, Noise, Progress, compute, key, noises, with_noise
+from snellen.verification.inputs import Inputs, photographs
+from snellen.verification.limits import NOISY, limit, together
+from snellen.verification.metrics import compare, image, rounding
+
+Candidate = Runner | nn.Module | Callable[..., Any]
+
+
+@dataclass
+class Clock:
+    """Seconds by part of the trial."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def part(self, name: str) -> Any:
+        """Count what happens inside to a part."""
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - start, 3)
+
+
+def verify(  # noqa: PLR0913  (each is a question a person asks by itself, and all have a good default)
+    model: Model,
+    *,
+    device: str = "cpu",
+    runtime: str = "eager",
+    dtype: str = "float32",
+    candidate: Candidate | None = None,
+    inputs: Inputs | None = None,
+    golden: Golden | None = None,
+    rule: str = "calibrated",
+    expect: str | None = None,
+    progress: Progress | None = None,
+) -> TrialRecord:
+    """Put an encoder on trial in a runtime on a device, and say whether it computes what it should.
+
+    ``model`` is loaded in float32 on the CPU: golden (float64) and references are computed from it there. ``candidate``
+    is what is tried instead of ``runtime``: a runner, or a module or function, pixels [b, 3, h, w] -> Features, a dict
+    of tensors, or a tensor. ``inputs`` are the package's photographs unless given; ``golden`` spares computing one, and
+    brings its inputs. ``expect`` is the precision class required, that of ``dtype`` by default. Nothing raises because
+    a verdict is bad.
+
+    Raises UsageError for what cannot be judged, Unavailable for a device or runtime that is not here.
+    """
+    say = progress or (lambda _: None)
+    expect = _expected(dtype, expect)
+    rules.check(rule)
+    _check_trusted(model, inputs, golden)
+    clock, started = Clock(), datetime.now(timezone.utc).isoformat(timespec="seconds")
+    place = devices.resolve(device)
+    with clock.part("candidate_load"):
+        runner = _runner(candidate, runtime, model, place, dtype)
+    try:
+        with clock.part("golden"):
+            if golden is None:
+                golden = compute(model, inputs or photographs(), noises(dtype), say)
+            else:
+                golden = with_noise(golden, model, noises(dtype), say)
+        case = Case(model, golden, runner, dtype, expect, say)
+        record = case.try_it(clock)
+    finally:
+        if runner is not candidate:
+            runner.close()
+    return rules.concluded(replace(record, started_at=started, seconds=clock.seconds), rule)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One candidate against one golden."""
+
+    model: Model
+    golden: Golden
+    runner: Runner
+    dtype: str
+    expect: str
+    say: Progress
+
+    @property
+    def reference(self) -> Noise:
+        """The trusted run in the dtype asked for."""
+        return self.golden.noise[key(self.dtype)]
+
+    @property
+    def classes(self) -> dict[str, Noise]:
+        """The trusted run of every precision class that is judged, the most exact first."""
+        if self.dtype == "float32":
+            return {name: self.golden.noise[name] for name in PRECISIONS}
+        return {self.dtype: self.reference}
+
+    def try_it(self, clock: Clock) -> TrialRecord:
+        """Run the candidate, test the verifier, look closely where a class is missed."""
+        with clock.part("candidate"):
+            seen = candidate.observe(self.runner, self.model.encoder, self.golden, self.reference, self.say)
+        limits = self.limits()
+        with clock.part("selftest"):
+            self.say("self-test")
+            arithmetic = trusted.REFERENCE[self.dtype] if self.expect == self.dtype else trusted.LADDER[self.expect]
+            tested = selftest.run(self.golden, self.model.encoder, arithmetic, limits[self.expect])
+        missed = audit.worst(seen.errors, limits[self.expect])
+        with clock.part("close_look"):
+            rounding_of = self._close_look(seen)
+            toggles: tuple[Toggle, ...] = ()
+            if missed is None or missed > 1:
+                toggles = audit.toggle(self.runner, self.golden, limits, self.expect, self.say)
+        own = {name: _wider(limits[self.expect][name], seen.errors[name]) for name in seen.errors}
+        behaved = (
+            *behaviour.checks(seen.reruns, own),
+            behaviour.watched(self.runner, seen.watched, seen.reruns, own),
+        )
+        with clock.part("metrics"):
+            outputs = tuple(self._output(name, seen) for name in seen.outputs)
+        return TrialRecord(
+            model=plain(self.model.record.to_dict()),
+            candidate=_candidate_record(self.runner, self.dtype),
+            inputs=self.golden.about.inputs,
+            dtype=self.dtype,
+            expect=self.expect,
+            outputs=outputs,
+            stages=tuple(self._stage(name, seen, rounding_of) for name in self.golden.stages),
+            checks=(*tested, self._calm(), *seen.placement, *behaved),
+            toggles=toggles,
+            cause=next((" and ".join(t.switches) for t in toggles if t.explains), None),
+            golden=self.golden.source,
+            environment=_environment(),
+        )
+
+    def limits(self) -> dict[str, dict[str, Error]]:
+        """Return the limits of every class, by output."""
+        rounded = {name: rounding(rows(tensor), self.dtype) for name, tensor in self.golden.outputs.items()}
+        return {
+            precision: {name: limit(noise.outputs[name], rounded[name], precision) for name in noise.outputs}
+            for precision, noise in self.classes.items()
+        }
+
+    def _close_look(self, seen: Observed) -> dict[str, str]:
+        """Name the rounding of every stage, for a candidate that was asked for in float32."""
+        if self.dtype != "float32" or not seen.isolated:
+            return {}
+        noise, before = self.golden.noise["float32"].isolated, list[Error]()
+        allowed = {}
+        for name in self.golden.stages:
+            before.append(noise[name])
+            if name in seen.isolated:  # what is not shown before it is made together with it
+                allowed[name] = limit(together(before), self._rounded(name), "float32")
+                before.clear()
+        return close.precisions(self.golden, self.model.encoder, self.runner, seen.isolated, allowed)
+
+    def _rounded(self, stage: str) -> Error:
+        """Return what rounding a stage to the dtype costs; in float32, which stages have already, that of outputs."""
+        if self.dtype == "float32":
+            return rounding(rows(self.golden.outputs["patches"]), "float32")
+        return rounding(rows(self.golden.stages[stage]), self.dtype)
+
+    def _calm(self) -> Check:
+        """Check that the reference is near enough to the golden to judge by."""
+        name, noise = "reference.noise", self.classes[self.expect]
+        errors = [error.frobenius for error in noise.outputs.values()]
+        worst = None if None in errors else max(e for e in errors if e is not None)
+        if worst is None:
+            return Check(name=name, status="fail", because=f"the CPU's own {self.expect} run is not finite")
+        calm = worst <= NOISY
+        because = f"the CPU's own {self.expect} run is {worst:.2e} of scale from the golden"
+        return Check(name=name, status="pass" if calm else "fail", because=because, value=worst, limit=NOISY)
+
+    def _output(self, name: str, seen: Observed) -> OutputRecord:
+        mine, exact, single = seen.outputs[name], self.golden.outputs[name], self.golden.single[name]
+        return OutputRecord(
+            name=name,
+            shape=tuple(mine.shape),
+            golden=compare(rows(mine), rows(exact), self.dtype),
+            single=compare(rows(mine), rows(single), self.dtype),
+            reference=self.reference.outputs[name],
+            rounding=rounding(rows(exact), self.dtype),
+            ladder={precision: noise.outputs[name] for precision, noise in self.classes.items()},
+            images=tuple(image(rows(mine)[row], rows(single)[row]) for row in range(len(mine))),
+        )
+
+    def _stage(self, name: str, seen: Observed, rounding_of: Mapping[str, str]) -> StageRecord:
+        return StageRecord(
+            name=name,
+            cumulative=seen.cumulative.get(name),
+            isolated=seen.isolated.get(name),
+            reference_cumulative=self.reference.cumulative[name],
+            reference_isolated=self.reference.isolated[name],
+            rounding=self._rounded(name),
+            ladder={precision: noise.isolated[name] for precision, noise in self.classes.items()},
+            precision=rounding_of.get(name),
+        )
+
+
+def _runner(given: Candidate | None, runtime: str, model: Model, place: Device, dtype: str) -> Runner:
+    """Make the runner that is on trial."""
+    if given is None:
+        return runtimes.make(runtime, model, place, dtype)
+    if isinstance(given, Runner):
+        return given
+    if isinstance(given, nn.Module):
+        return runtimes.of_module(given, model, place, dtype)
+    return runtimes.of_callable(given, model, place, dtype)
+
+
+def _expected(dtype: str, expect: str | None) -> str:
+    """Return the class required; refuse a dtype or a class that cannot be judged."""
+    if dtype not in trusted.REFERENCE:
+        raise UsageError(
+            f"a candidate in {dtype} was asked for",
+            expected=f"one of {', '.join(trusted.REFERENCE)}",
+            todo="--dtype float32",
+        )
+    if expect is None:
+        return dtype
+    allowed = PRECISIONS if dtype == "float32" else (dtype,)
+    if expect not in allowed:
+        raise UsageError(
+            f"the class {expect} was expected of a candidate in {dtype}",
+            expected=f"one of {', '.join(allowed)}",
+            todo="a candidate is asked for in the dtype its tensors have: --dtype",
+        )
+    return expect
+
+
+def _check_trusted(model: Model, inputs: Inputs | None, golden: Golden | None) -> None:
+    """Refuse a model that no golden can be computed from."""
+    record = model.record
+    if record.device != "cpu" or record.dtype != "float32":
+        raise UsageError(
+            f"the model was loaded in {record.dtype} on {record.device}",
+            expected="float32 on the CPU, from which the golden is computed",
+            todo="load it without device and dtype, and name both to verify",
+        )
+    if golden is not None and inputs is not None:
+        raise UsageError("inputs were named beside a golden, which brings its own", todo="leave one of the two out")
+    if golden is not None:
+        from snellen.verification.bundle import check_belongs
+
+        check_belongs(golden, model)
+
+
+def _wider(allowed: Error, found: Error) -> Error:
+    """Return the larger of a limit and the candidate's own error, for comparing it with itself."""
+
+    def larger(a: float | None, b: float | None) -> float | None:
+        return b if a is None else a if b is None else max(a, b)
+
+    return Error(frobenius=larger(allowed.frobenius, found.frobenius), token=larger(allowed.token, found.token))
+
+
+def _candidate_record(runner: Runner, dtype: str) -> CandidateRecord:
+    return CandidateRecord(
+        runtime=runner.runtime,
+        version=runner.version,
+        dtype=dtype,
+        device=runner.device.describe(),
+        simulated=runner.device.simulated,
+        stages=bool(runner.stages),
+        note=runner.note,
+        switches=audit.switches(runner),
+    )
+
+
+def _environment() -> dict[str, Any]:
+    return {
+        "snellen": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "batch": BATCH,
+    }

@@ -1,0 +1,323 @@
+"""``snellen verify``: what it hands over, what it refuses, what goes to stdout, stderr and files, and how it exits."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from xml.etree import ElementTree
+
+import click
+import pytest
+
+import trial_records
+from fakes import picture
+from snellen.cli import verdict
+from snellen.cli.main import cli, main
+from snellen.cli.verify import RUN, Asked
+from snellen.records.reading import read_trial
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder, with every record in ``<name>.json``."""
+    monkeypatch.chdir(tmp_path)
+    for name, make in trial_records.ALL.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(make().to_dict(), allow_nan=False))
+    return tmp_path
+
+
+@pytest.fixture
+def trials(place, monkeypatch) -> SimpleNamespace:
+    """Put fakes in the place of the model, the trial and the golden; what was asked of them is kept."""
+    import snellen.model
+    import snellen.verification.bundle
+    import snellen.verification.golden
+    import snellen.verification.trial
+
+    seen = SimpleNamespace(record=trial_records.passing(), loaded=[], run=[], computed=[], saved=[])
+
+    def verify(model, **settings):
+        seen.run.append((model, settings))
+        settings["progress"]("golden: 4 inputs")
+        return seen.record
+
+    monkeypatch.setattr(snellen.model, "load", lambda name, **settings: seen.loaded.append((name, settings)) or "model")
+    monkeypatch.setattr(snellen.verification.trial, "verify", verify)
+    monkeypatch.setattr(
+        snellen.verification.golden, "compute", lambda *settings: seen.computed.append(settings) or "made"
+    )
+    monkeypatch.setattr(snellen.verification.bundle, "save", lambda *settings: seen.saved.append(settings) or "seal")
+    monkeypatch.setattr(snellen.verification.bundle, "load", lambda path: f"golden of {path}")
+    monkeypatch.setattr(snellen.verification.bundle, "check_belongs", lambda golden, model: None)
+    return seen
+
+
+def lines(text: str) -> list[str]:
+    return [" ".join(line.split()) for line in text.splitlines()]
+
+
+# ---- the command
+
+
+def test_what_is_asked_has_a_field_for_each_parameter() -> None:
+    assert {parameter.name for parameter in cli.commands["verify"].params} == {
+        field.name for field in dataclasses.fields(Asked)
+    }
+    assert set(RUN) < {field.name for field in dataclasses.fields(Asked)}
+
+
+def test_the_options_are_these() -> None:
+    flags = [max(p.opts, key=len) for p in cli.commands["verify"].params if isinstance(p, click.Option)]
+    assert flags == [
+        *("--weights", "--recipe", "--device", "--runtime", "--dtype", "--output", "--json", "--quiet"),
+        *("--images", "--seeds", "--rule", "--expect", "--save-golden", "--golden", "--from", "--simulate", "--strict"),
+    ]
+
+
+# ---- a trial
+
+
+def test_a_plain_trial_takes_the_defaults(trials, capsys) -> None:
+    assert main(["verify", "vit"]) == 0
+    assert trials.loaded == [("vit", {"weights": None, "recipe": None})]
+    ((model, settings),) = trials.run
+    assert model == "model"
+    settings.pop("progress")
+    assert settings == {
+        "device": "cpu",
+        "runtime": "eager",
+        "dtype": "float32",
+        "inputs": None,
+        "golden": None,
+        "rule": "calibrated",
+        "expect": None,
+    }
+    out, err = capsys.readouterr()
+    assert "verdict PASS (rule calibrated)" in lines(out)
+    assert err == "golden: 4 inputs\n"
+    assert "\x1b" not in out
+
+
+def test_everything_asked_for_is_handed_over(trials) -> None:
+    named = [
+        "--weights",
+        "seed:1",
+        "--recipe",
+        "other",
+        "--device",
+        "npu:1",
+        "--runtime",
+        "timm",
+        "--dtype",
+        "bfloat16",
+    ]
+    assert main(["verify", "vit", *named, "--rule", "abs-1e-2", "--expect", "bfloat16", "--seeds", "42, 7"]) == 0
+    assert trials.loaded == [("vit", {"weights": "seed:1", "recipe": "other"})]
+    settings = trials.run[0][1]
+    assert (settings["device"], settings["runtime"], settings["dtype"]) == ("npu:1", "timm", "bfloat16")
+    assert (settings["rule"], settings["expect"]) == ("abs-1e-2", "bfloat16")
+    assert (settings["inputs"].kind, settings["inputs"].seeds) == ("random", (42, 7))
+
+
+def test_images_are_folders_and_files(trials, place) -> None:
+    (place / "photos").mkdir()
+    for name in ("photos/a.png", "photos/b.png", "c.png"):
+        picture(place / name, 3)
+    assert main(["verify", "vit", "--images", "photos", "--images", "c.png"]) == 0
+    inputs = trials.run[0][1]["inputs"]
+    assert inputs.kind == "images"
+    assert [str(path) for path in inputs.paths] == ["photos/a.png", "photos/b.png", "c.png"]
+
+
+def test_a_golden_is_read_or_kept(trials, capsys) -> None:
+    assert main(["verify", "vit", "--golden", "a.golden"]) == 0
+    assert (trials.run[-1][1]["golden"], trials.run[-1][1]["inputs"]) == ("golden of a.golden", None)
+    assert not trials.computed
+    assert main(["verify", "vit", "--save-golden", "b.golden", "--seeds", "3"]) == 0
+    assert (trials.run[-1][1]["golden"], trials.run[-1][1]["inputs"]) == ("made", None)
+    assert trials.computed[0][1].seeds == (3,)
+    assert trials.saved == [("b.golden", "made")]
+    assert "golden written to b.golden, sha256 seal" in capsys.readouterr().err
+
+
+def test_a_dry_run_is_one_on_a_simulated_device(trials, monkeypatch, capsys) -> None:
+    from snellen import devices
+    from snellen.devices import simulated
+
+    started = []
+    monkeypatch.setattr(simulated, "start", lambda: started.append(True))
+    monkeypatch.setattr(devices, "resolve", lambda name: SimpleNamespace(simulated=name == "npu"))
+    trials.record = trial_records.simulated()
+    assert main(["verify", "vit", "--simulate", "--device", "npu"]) == 1
+    assert started == [True]
+    assert capsys.readouterr().out.startswith("SIMULATED: ")
+    assert main(["verify", "vit", "--simulate"]) == 2
+    assert "cpu is not simulated" in capsys.readouterr().err
+    assert len(trials.run) == 1
+
+
+EXITS = {
+    "passing": (0, 0),
+    "limited": (0, 1),
+    "failing": (1, 1),
+    "nonfinite": (1, 1),
+    "inconclusive": (3, 3),
+    "unverdicted": (3, 3),
+}
+
+
+@pytest.mark.parametrize("name", EXITS)
+def test_exit_codes(name, trials, capsys) -> None:
+    trials.record = trial_records.ALL[name]()
+    assert main(["verify", "vit"]) == EXITS[name][0]
+    assert main(["verify", "vit", "--strict"]) == EXITS[name][1]
+    assert ("PASS" in capsys.readouterr().out) == (name == "passing")
+
+
+# ---- where it goes
+
+
+def test_json_is_one_document(trials, capsys) -> None:
+    trials.record = trial_records.simulated()
+    assert main(["verify", "vit", "--json", "--quiet"]) == 1
+    out, err = capsys.readouterr()
+    assert next(iter(json.loads(out))) == "SIMULATED"
+    assert read_trial(json.loads(out)) == trials.record
+    assert err.startswith("fail: asked for float32; behaves like hf32")  # quiet, but what is bad is said
+    trials.record = trial_records.passing()
+    assert main(["verify", "vit", "--json", "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_file_takes_the_place_of_stdout(trials, capsys) -> None:
+    trials.record = trial_records.failing()
+    assert main(["verify", "vit", "-o", "trial.json"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "verdict FAIL (rule calibrated)" in lines(err)
+    assert err.endswith("written to trial.json\n")
+    assert read_trial(json.loads(Path("trial.json").read_text())) == trials.record
+    assert main(["verify", "vit", "-o", "trial.xml", "--quiet"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("fail: block.03")
+    assert len(err.splitlines()) == 1
+    assert ElementTree.parse("trial.xml").getroot().attrib["failures"] != "0"
+    assert sorted(path.name for path in Path.cwd().glob(".*")) == []
+
+
+def test_the_outcome_has_a_colour_where_there_is_a_terminal(monkeypatch) -> None:
+    shown = []
+    monkeypatch.setattr(click, "echo", lambda text, **_: shown.append(text))
+    record = trial_records.lowered()
+    verdict.show(record, None, as_json=False, quiet=False)
+    assert "verdict    \x1b[31m\x1b[1mFAIL\x1b[0m (rule calibrated)" in shown[0]
+    assert shown[0].count("\x1b[31m") == 1
+
+
+# ---- a saved record
+
+
+@pytest.mark.parametrize("name", ["passing", "limited", "failing", "lowered", "nonfinite", "inconclusive"])
+def test_a_saved_record_is_judged_as_it_was(name, place, capsys) -> None:
+    record = trial_records.ALL[name]()
+    assert record.verdict is not None
+    assert main(["verify", "--from", f"{name}.json"]) == record.verdict.exit_code
+    out, err = capsys.readouterr()
+    assert f"verdict {record.verdict.outcome.upper()} (rule calibrated)" in lines(out)
+    assert err == ""
+
+
+def test_another_rule_judges_the_same_figures(place, capsys) -> None:
+    assert main(["verify", "--from", "failing.json", "--rule", "trimmed-1pct"]) == 0  # why the calibrated one exists
+    assert "verdict PASS (rule trimmed-1pct)" in lines(capsys.readouterr().out)
+    assert main(["verify", "--from", "lowered.json", "--expect", "hf32", "-o", "again.json"]) == 0
+    again = json.loads(Path("again.json").read_text())
+    assert (again["verdict"]["outcome"], again["verdict"]["rule"], again["expect"]) == ("pass", "calibrated", "hf32")
+    assert main(["verify", "--from", "again.json", "--quiet"]) == 0
+
+
+def test_a_record_that_concludes_otherwise_now_is_noted(place, capsys) -> None:
+    document = json.loads(Path("failing.json").read_text())
+    document["verdict"]["outcome"] = "pass"  # whoever writes another outcome into a file changes nothing
+    Path("forged.json").write_text(json.dumps(document))
+    assert main(["verify", "--from", "forged.json"]) == 1
+    out, err = capsys.readouterr()
+    assert "verdict FAIL (rule calibrated)" in lines(out)
+    assert err == "note: calibrated concluded pass when the record was made, and fail now\n"
+
+
+def test_a_record_without_a_verdict_gets_none(place, capsys) -> None:
+    assert main(["verify", "--from", "unverdicted.json", "--rule", "trimmed-1pct"]) == 3
+    out, err = capsys.readouterr()
+    assert "verdict NO VERDICT" in lines(out)
+    assert "it gets none here" in err
+
+
+def test_a_saved_record_needs_no_torch(place) -> None:
+    program = (
+        "import sys; from snellen.cli.main import main\n"
+        "code = main(['verify', '--from', 'lowered.json', '-o', 'x.xml', '--quiet'])\n"
+        "print(code, [name for name in ('torch', 'numpy', 'PIL', 'rich') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "1 []\n"
+
+
+# ---- errors
+
+ERRORS = {
+    "nothing named": ([], "no model was named"),
+    "a record and a model": (["vit", "--from", "passing.json"], "--from and MODEL were both given"),
+    "a record and a device": (["--from", "passing.json", "--device", "cpu"], "--from and --device were both given"),
+    "a record and a golden": (["--from", "passing.json", "--save-golden", "a"], "--from and --save-golden were both"),
+    "a record and a dry run": (["--from", "passing.json", "--simulate"], "--from and --simulate were both given"),
+    "images and seeds": (["vit", "--images", "a", "--seeds", "1"], "--images and --seeds were both given"),
+    "a golden and images": (["vit", "--golden", "a", "--images", "b"], "--golden and --images were both given"),
+    "a golden and seeds": (["vit", "--golden", "a", "--seeds", "1"], "--golden and --seeds were both given"),
+    "two goldens": (["vit", "--golden", "a", "--save-golden", "b"], "--golden and --save-golden were both given"),
+    "no such record": (["--from", "gone.json"], "'gone.json' cannot be read: No such file"),
+    "a folder": (["--from", "."], "'.' cannot be read: Is a directory"),
+    "no JSON": (["--from", "text.json"], "'text.json' is no JSON"),
+    "no text": (["--from", "bytes.json"], "'bytes.json' is no JSON"),
+    "another document": (["--from", "other.json"], "the schema is 'snellen.embed/1'"),
+    "a figure missing": (["--from", "tampered.json"], "outputs[1].golden.cosine is missing"),
+    "NaN": (["--from", "nan.json"], "verdict.ratio is nan"),
+    "unknown rule": (["--from", "passing.json", "--rule", "calibratd"], "did you mean calibrated?"),
+    "unknown class": (["--from", "passing.json", "--expect", "hf23"], "did you mean hf32?"),
+    "an unknown ending": (["vit", "-o", "x.html"], "expected: .json or .xml"),
+    "a golden's ending": (["vit", "--save-golden", "x.npz"], "expected: .golden"),
+    "seeds of words": (["vit", "--seeds", "one,two"], "the seeds are 'one,two'"),
+    "no seeds": (["vit", "--seeds", ""], "the seeds are ''"),
+    "a seed below nothing": (["vit", "--seeds", "1,-1"], "the seeds are '1,-1'"),
+    "a seed twice": (["vit", "--seeds", "1,1"], "the seeds are [1, 1]"),
+    "no image": (["vit", "--images", "*.gif"], "matches no file"),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_what_does_not_go_together_is_refused(case, trials, capsys) -> None:
+    document = trial_records.passing().to_dict()
+    del document["outputs"][1]["golden"]["cosine"]
+    Path("tampered.json").write_text(json.dumps(document))
+    Path("nan.json").write_text(Path("passing.json").read_text().replace('"ratio": 0.27', '"ratio": NaN'))
+    Path("text.json").write_text("verdict: pass")
+    Path("bytes.json").write_bytes(b"\xff\xfe{}")
+    Path("other.json").write_text('{"schema": "snellen.embed/1"}')
+    arguments, message = ERRORS[case]
+    assert main(["verify", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert message in err
+    assert out == ""
+    assert "Traceback" not in err
+    assert "  next: " in err
+    assert not trials.loaded  # refused before anything is loaded
+    assert not trials.run
+
+
+def test_defaults_that_are_not_named_do_not_stand_in_the_way(place) -> None:
+    assert main(["verify", "--from", "passing.json", "--strict", "--json", "--quiet", "--rule", "calibrated"]) == 0

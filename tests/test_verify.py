@@ -1,0 +1,665 @@
+"""The trial itself: trusted runs, limits, self-test, close look, attribution, bundles, and what must not be judged."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from copy import deepcopy
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+import torch
+from faults.subjects import AIM, CONVNEXT, DINOV3, model, photographs, subjects
+from torch import nn
+
+import snellen
+from snellen.devices import resolve
+from snellen.devices.cpu import CPU
+from snellen.devices.rounding import PRECISIONS, lower
+from snellen.devices.switches import Switch
+from snellen.errors import BadFile, InputError, SnellenError, UnknownName, UsageError
+from snellen.records.reading import read_trial
+from snellen.records.verify import Error
+from snellen.runtimes.base import Runner
+from snellen.verification import bundle, limits, rules, selftest, trusted
+from snellen.verification.golden import compute, every_noise, noises
+from snellen.verification.inputs import OWN, REPORTED, given, images, seeded
+from snellen.verification.inputs import photographs as own_photographs
+from snellen.verification.trial import verify
+from snellen.verification.trusted import Arithmetic
+
+SUBJECTS = {subject.name: subject for subject in subjects()}
+NAMES = tuple(SUBJECTS)
+
+
+@lru_cache(maxsize=8)
+def encoder_of(name):
+    return model(SUBJECTS[name])
+
+
+def fresh(name):
+    """A model whose encoder may be spoilt."""
+    loaded = encoder_of(name)
+    return snellen.model.Model(deepcopy(loaded.encoder), loaded.recipe, loaded.record)
+
+
+@lru_cache(maxsize=8)
+def golden_of(name, dtype="float32"):
+    return compute(encoder_of(name), given(photographs(SUBJECTS[name], 3)), noises(dtype), lambda _: None)
+
+
+class Emulated(Runner):
+    """A device that computes as a trusted run does, by other code than the reference's: sums in another order."""
+
+    runtime = "emulated"
+
+    def __init__(self, encoder, arithmetic, switches=()):
+        self.encoder, self.arithmetic = encoder, arithmetic
+        self.device = Device(name="cpu", kind="cpu", own=switches)
+        self.dtype = str(arithmetic.dtype).removeprefix("torch.")
+        self.stages = encoder.stages
+
+    def run(self, pixels, tap=None):
+        lowering = [s.lowers for s in self.device.own if s.read() == "True"]
+        arithmetic = self.arithmetic
+        if self.device.own:
+            only = {("convolution",): "convolution", ("matmul",): "matmul"}.get(tuple(lowering), "all")
+            arithmetic = Arithmetic(operands="hf32", only=only) if lowering else Arithmetic()
+        with Halved():
+            return trusted.run(self.encoder, pixels, arithmetic, tap)
+
+    def tensors(self):
+        return list(self.encoder.named_parameters())
+
+
+class Halved(torch.overrides.TorchFunctionMode):
+    """Adds up every linear map in two halves, so that no bits are those of the reference."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if getattr(function, "__name__", "") != "linear":
+            return function(*args, **(kwargs or {}))
+        x, weight, bias = (*args, None)[:3]
+        half = weight.shape[1] // 2
+        first = function(x[..., :half], weight[:, :half], bias)
+        return first + function(x[..., half:], weight[:, half:])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Device(CPU):
+    own: tuple = ()
+
+    def switches(self):
+        return self.own
+
+
+def light(name, lowers, state):
+    return Switch(name, lambda: str(state[name]), lambda text: state.update({name: text == "True"}), "False", lowers)
+
+
+def judged(name, runner, **asked):
+    return verify(encoder_of(name), candidate=runner, golden=golden_of(name, asked.get("dtype", "float32")), **asked)
+
+
+# Trusted runs
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_golden_is_the_encoder_in_float64_bit_for_bit(name):
+    encoder, pixels = encoder_of(name).encoder, photographs(SUBJECTS[name], 2)
+    before = {key: value.clone() for key, value in encoder.state_dict().items()}
+    ours = trusted.run(encoder, pixels, trusted.GOLDEN)
+    with torch.inference_mode():
+        whole = deepcopy(encoder).double()(pixels.double())
+    for key, tensor in whole.named().items():
+        assert tensor.dtype == torch.float64
+        assert torch.equal(ours.named()[key], tensor), key
+    assert all(torch.equal(value, before[key]) for key, value in encoder.state_dict().items())
+    assert all(p.dtype == torch.float32 for p in encoder.parameters())
+
+
+def test_only_one_block_at_a_time_is_in_float64():
+    encoder = encoder_of(DINOV3).encoder
+    wide = []
+
+    def tap(name, x):
+        wide.append([any(p.dtype == torch.float64 for p in block.parameters()) for block in encoder.block_modules])
+        return x
+
+    counts = []
+    handles = [
+        block.register_forward_hook(
+            lambda *_: counts.append(
+                sum(any(p.dtype == torch.float64 for p in b.parameters()) for b in encoder.block_modules)
+            )
+        )
+        for block in encoder.block_modules
+    ]
+    trusted.run(encoder, photographs(SUBJECTS[DINOV3], 1), trusted.GOLDEN, tap)
+    for handle in handles:
+        handle.remove()
+    assert not any(any(row) for row in wide)  # between blocks, none
+    assert max(counts) <= 1
+
+
+def test_a_run_that_breaks_off_leaves_the_parameters_as_they_were():
+    encoder = encoder_of(AIM).encoder
+
+    def tap(name, x):
+        if name == "block.01":
+            raise InputError("stop")
+        return x
+
+    with pytest.raises(InputError):
+        trusted.run(encoder, photographs(SUBJECTS[AIM], 1), trusted.GOLDEN, tap)
+    assert all(p.dtype == torch.float32 for p in encoder.parameters())
+    assert trusted.run(encoder, photographs(SUBJECTS[AIM], 1), trusted.SINGLE).pooled.dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_rungs_of_the_ladder_lie_in_order_and_far_apart(name):
+    noise = golden_of(name).noise
+    errors = [noise[rung].outputs["patches"].frobenius for rung in PRECISIONS]
+    assert errors[0] < 2e-6
+    assert errors[1] > 100 * errors[0]
+    assert errors[3] > 4 * errors[1]
+    assert 0.8 < errors[2] / errors[1] < 1.25  # float16 operands keep as many bits as hf32
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_the_reference_of_a_dtype_is_the_eager_encoder_in_it(dtype):
+    """Float16 products go through float32 here: the size of the errors is that of torch's own slow ones."""
+    encoder, pixels = encoder_of(DINOV3).encoder, photographs(SUBJECTS[DINOV3], 2)
+    golden = trusted.run(encoder, pixels, trusted.GOLDEN).tokens
+    ours = trusted.run(encoder, pixels, Arithmetic(dtype)).tokens
+    with torch.inference_mode():
+        theirs = deepcopy(encoder).to(dtype)(pixels).tokens
+    far = [float((x.double() - golden).norm() / golden.norm()) for x in (ours, theirs)]
+    assert 0.8 < far[0] / far[1] < 1.25
+
+
+@pytest.mark.parametrize("precision", PRECISIONS[1:])
+@pytest.mark.parametrize("how", ["nearest", "truncate"])
+def test_lowered_numbers_keep_the_bits_of_their_class(precision, how):
+    x = torch.randn(10000, generator=torch.Generator().manual_seed(0))
+    low = lower(x, precision, how)
+    bits = {"hf32": 11, "float16": 11, "bfloat16": 8}[precision]
+    mantissa, _ = torch.frexp(low.double())
+    assert torch.equal(mantissa * 2**bits, (mantissa * 2**bits).round())  # no more bits than that
+    assert not torch.equal(mantissa * 2 ** (bits - 1), (mantissa * 2 ** (bits - 1)).round())  # and no fewer
+    step = 2.0 ** (1 - bits)
+    assert float(((low - x).abs() / x.abs()).max()) <= step / (2 if how == "nearest" else 1) * 1.0001
+    if how == "truncate":
+        assert bool((low.abs() <= x.abs()).all())
+    odd = torch.tensor([float("nan"), float("inf"), -float("inf"), 0.0, 1e-40])
+    kept = lower(odd, precision, how)
+    assert kept[0].isnan()
+    assert kept[1:4].tolist() == [float("inf"), -float("inf"), 0.0]
+
+
+def test_hf32_is_what_rounding_in_float64_gives():
+    x = torch.randn(10000, generator=torch.Generator().manual_seed(1))
+    mantissa, exponent = torch.frexp(x.double())
+    assert torch.equal(lower(x, "hf32").double(), torch.ldexp((mantissa * 2**11).round() / 2**11, exponent))
+
+
+# Verdicts
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_an_encoder_that_adds_in_another_order_passes(name, dtype):
+    encoder = encoder_of(name).encoder
+    record = judged(name, Emulated(encoder, Arithmetic(getattr(torch, dtype))), dtype=dtype)
+    assert record.verdict.outcome == "pass", record.verdict
+    assert record.verdict.precision == dtype
+    assert record.verdict.culprit is None
+    assert all(check.status in ("pass", "warn") for check in record.checks), record.checks
+
+
+def test_the_cpu_against_itself_shows_nothing():
+    record = verify(encoder_of(DINOV3), golden=golden_of(DINOV3))
+    assert record.verdict.outcome == "inconclusive"
+    assert "compared with itself" in record.verdict.because
+    assert record.verdict.exit_code == 3
+
+
+def test_the_models_own_encoder_as_a_function_shows_nothing_either():
+    encoder = encoder_of(DINOV3).encoder
+    with torch.inference_mode():
+        record = judged(DINOV3, lambda pixels: encoder(pixels))
+    assert record.verdict.outcome == "inconclusive"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_fault_in_a_block_is_blamed_on_that_block(name):
+    spoilt = deepcopy(encoder_of(name).encoder)
+    block = spoilt.block_modules[2]
+    with torch.no_grad():
+        next(p for p in block.parameters() if p.ndim > 1).mul_(1.001)
+    record = judged(name, Emulated(spoilt, Arithmetic()))
+    assert record.verdict.outcome == "fail"
+    assert record.verdict.culprit == spoilt.block_stages[2]
+    assert record.verdict.precision is None
+    assert "no rounding explains it" in record.verdict.because
+    others = [stage.name for stage in record.stages if stage.precision != "float32"]
+    assert others == [spoilt.block_stages[2]]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("arithmetic", "words"),
+    [
+        (Arithmetic(operands="hf32"), "hf32 in matrix products"),
+        (Arithmetic(operands="hf32", how="truncate"), "hf32, cut off instead of rounded"),
+        (Arithmetic(operands="bfloat16"), "bfloat16 operands"),
+        (Arithmetic(operands="float16", results=True), "float16 operands and results"),
+    ],
+)
+def test_a_lower_precision_is_told_by_how_it_rounds(name, arithmetic, words):
+    record = judged(name, Emulated(encoder_of(name).encoder, arithmetic))
+    assert record.verdict.outcome == "fail"
+    assert record.verdict.precision == arithmetic.operands
+    told = {stage.precision for stage in record.stages}
+    assert words in told or (name == CONVNEXT and words.partition(" in ")[0] in told)
+    assert "behaves like" in record.verdict.because
+    assert "every precision switch is strict already" in record.verdict.because
+
+
+@pytest.mark.parametrize("name", [DINOV3, CONVNEXT])
+def test_what_is_expected_passes_and_what_is_not_does_not(name):
+    lowered = Emulated(encoder_of(name).encoder, Arithmetic(operands="hf32"))
+    assert judged(name, lowered, expect="hf32").verdict.outcome == "pass"
+    assert judged(name, lowered, expect="bfloat16").verdict.outcome == "pass"
+    worse = Emulated(encoder_of(name).encoder, Arithmetic(operands="bfloat16"))
+    assert judged(name, worse, expect="hf32").verdict.outcome == "fail"
+
+
+@pytest.mark.parametrize("lowering", [{"conv"}, {"matmul"}, {"conv", "matmul"}])
+def test_the_switch_that_lowers_precision_is_named(lowering):
+    state = {name: name in lowering for name in ("conv", "matmul", "nothing")}
+    switches = tuple(
+        light(name, {"conv": "convolution", "matmul": "matmul"}.get(name, "all"), state) for name in ("conv", "matmul")
+    )
+    record = judged(DINOV3, Emulated(encoder_of(DINOV3).encoder, Arithmetic(), switches))
+    assert record.verdict.outcome == "fail"
+    assert record.verdict.precision == "hf32"
+    assert set(record.cause.split(" and ")) == lowering
+    assert record.cause in record.verdict.because
+    assert {switch.name: switch.value for switch in record.candidate.switches}["conv"] == str("conv" in lowering)
+    assert state == {name: name in lowering for name in ("conv", "matmul", "nothing")}  # restored
+    if lowering == {"conv"}:
+        assert "first visible at patches" in record.verdict.because
+        assert "every stage after it adds nothing" in record.verdict.because
+
+
+def test_strict_switches_have_nothing_to_explain():
+    state = {"conv": False}
+    record = judged(DINOV3, Emulated(encoder_of(DINOV3).encoder, Arithmetic(), (light("conv", "convolution", state),)))
+    assert record.verdict.outcome == "pass"
+    assert not record.toggles
+
+
+def test_a_candidate_without_stages_is_judged_by_its_outputs():
+    encoder = deepcopy(encoder_of(DINOV3).encoder)
+
+    def function(pixels):
+        with Halved(), torch.inference_mode():
+            return encoder(pixels)
+
+    good = judged(DINOV3, function)
+    assert good.verdict.outcome == "pass"
+    assert "outputs only" in good.verdict.because
+    encoder.blocks[1].norm1.eps = 1e-3
+    bad = judged(DINOV3, function)
+    assert bad.verdict.outcome == "fail"
+    assert bad.verdict.culprit is None
+    assert "without stages a fault of that size cannot be told" in bad.verdict.because
+
+
+def test_a_module_of_ones_own_can_be_the_candidate():
+    class Mine(nn.Module):
+        def __init__(self, encoder):
+            super().__init__()
+            self.encoder = deepcopy(encoder)
+
+        def forward(self, pixels):
+            with Halved():
+                return {"tokens": self.encoder(pixels).tokens}
+
+    record = judged(DINOV3, Mine(encoder_of(DINOV3).encoder).eval())
+    assert record.verdict.outcome == "pass"
+    assert {output.name for output in record.outputs} >= {"cls", "registers", "patches"}
+
+
+def test_outputs_that_are_spoilt_behind_the_last_stage_blame_none():
+    runner = Emulated(encoder_of(DINOV3).encoder, Arithmetic())
+    plain = runner.run
+
+    def scaled(pixels, tap=None):
+        features = plain(pixels, tap)
+        return dataclasses.replace(features, patches=features.patches * 1.001)
+
+    runner.run = scaled
+    record = judged(DINOV3, runner)
+    assert record.verdict.outcome == "fail"
+    assert record.verdict.culprit is None
+    assert "behind the last stage" in record.verdict.because
+
+
+def test_numbers_that_are_not_finite_come_first():
+    spoilt = deepcopy(encoder_of(DINOV3).encoder)
+    with torch.no_grad():
+        spoilt.blocks[1].mlp.down.bias[3] = float("nan")
+    record = judged(DINOV3, Emulated(spoilt, Arithmetic()))
+    assert record.verdict.outcome == "fail"
+    assert record.verdict.because.startswith("NaN or infinity")
+    assert record.verdict.culprit == "block.01"
+    json.dumps(record.to_dict(), allow_nan=False)
+
+
+def test_a_lone_input_is_enough():
+    one = compute(encoder_of(DINOV3), given(photographs(SUBJECTS[DINOV3], 1)), noises("float32"), lambda _: None)
+    record = verify(encoder_of(DINOV3), candidate=Emulated(encoder_of(DINOV3).encoder, Arithmetic()), golden=one)
+    assert record.verdict.outcome == "pass"
+    assert {c.name: c.status for c in record.checks}["behaviour.order"] == "unknown"
+
+
+def test_more_inputs_than_a_batch_are_all_judged():
+    pixels = photographs(SUBJECTS[DINOV3], 11)
+    golden = compute(encoder_of(DINOV3), given(pixels), noises("float32"), lambda _: None)
+    runner = Emulated(encoder_of(DINOV3).encoder, Arithmetic())
+    record = verify(encoder_of(DINOV3), candidate=runner, golden=golden)
+    assert record.verdict.outcome == "pass"
+    assert len(record.outputs[0].images) == 11
+    plain = runner.run
+
+    def last_wrong(batch, tap=None):
+        features = plain(batch, tap)
+        if len(batch) == 3:  # the second batch
+            wrong = torch.tensor([0.0, 0.0, 0.01])[:, None]
+            features = dataclasses.replace(features, pooled=features.pooled + wrong)
+        return features
+
+    runner.run = last_wrong
+    assert verify(encoder_of(DINOV3), candidate=runner, golden=golden).verdict.outcome == "fail"
+
+
+# Self-test, and references that can judge nothing
+
+
+def test_a_run_whose_self_test_fails_has_no_verdict(monkeypatch):
+    monkeypatch.setattr(selftest, "LIMITS", 0.01)  # a change that nobody can see
+    record = judged(DINOV3, Emulated(encoder_of(DINOV3).encoder, Arithmetic()))
+    assert record.verdict.outcome == "inconclusive"
+    assert "one weight of the last norm" in record.verdict.because
+    assert {c.name: c.status for c in record.checks}["selftest.perturbed"] == "fail"
+
+
+def test_a_reference_that_is_too_noisy_judges_nothing(monkeypatch):
+    monkeypatch.setattr("snellen.verification.trial.NOISY", 1e-9)
+    record = judged(DINOV3, Emulated(encoder_of(DINOV3).encoder, Arithmetic()))
+    assert record.verdict.outcome == "inconclusive"
+    assert "of scale from the golden" in record.verdict.because
+
+
+def test_the_self_test_leaves_the_weights_as_they_were():
+    before = {key: value.clone() for key, value in encoder_of(DINOV3).encoder.state_dict().items()}
+    judged(DINOV3, Emulated(encoder_of(DINOV3).encoder, Arithmetic()))
+    after = encoder_of(DINOV3).encoder.state_dict()
+    assert all(torch.equal(after[key], before[key]) for key in before)
+
+
+def test_limits_are_the_factor_times_the_reference_plus_the_rounding():
+    allowed = limits.limit(Error(frobenius=1e-6, token=2e-6), Error(frobenius=3e-8, token=4e-8), "float32")
+    assert allowed.frobenius == pytest.approx(4e-6 + 3e-8)
+    assert allowed.token == pytest.approx(12e-6 + 4e-8)
+    assert limits.ratio(Error(frobenius=4.03e-6, token=0.0), allowed) == pytest.approx(1.0)
+    assert limits.within(Error(frobenius=4e-6, token=1e-6), allowed)
+    assert not limits.within(Error(frobenius=4e-6, token=13e-6), allowed)
+    assert not limits.within(Error(frobenius=None, token=None), allowed)
+    exact = limits.limit(Error(frobenius=0.0, token=0.0), Error(frobenius=0.0, token=0.0), "float32")
+    assert limits.within(Error(frobenius=0.0, token=0.0), exact)
+    assert not limits.within(Error(frobenius=1e-30, token=0.0), exact)
+
+
+# Questions that mean nothing
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"dtype": "float64"}, "a candidate in float64"),
+        ({"expect": "int8"}, "the class int8"),
+        ({"dtype": "bfloat16", "expect": "hf32"}, "the class hf32 was expected of a candidate in bfloat16"),
+        ({"rule": "nice"}, "there is no rule named 'nice'"),
+        ({"runtime": "tvm"}, "there is no runtime named 'tvm'"),
+        ({"device": "tpu"}, "there is no device named 'tpu'"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused(asked, says):
+    with pytest.raises(SnellenError, match=says):
+        verify(encoder_of(DINOV3), golden=golden_of(DINOV3), **asked)
+
+
+def test_a_model_in_another_dtype_has_no_golden():
+    loaded = fresh(DINOV3)
+    loaded.record = dataclasses.replace(loaded.record, dtype="bfloat16")
+    with pytest.raises(UsageError, match="loaded in bfloat16"):
+        verify(loaded, golden=golden_of(DINOV3))
+
+
+def test_inputs_beside_a_golden_are_refused():
+    with pytest.raises(UsageError, match="beside a golden"):
+        verify(encoder_of(DINOV3), golden=golden_of(DINOV3), inputs=own_photographs())
+
+
+def test_outputs_of_another_shape_are_refused():
+    other = encoder_of(AIM).encoder
+    with pytest.raises(SnellenError, match="shape"), torch.inference_mode():
+        judged(DINOV3, lambda pixels: {"pooled": other(pixels[:, :, :70, :70]).pooled})
+
+
+# Inputs
+
+
+def test_the_photographs_are_in_the_package():
+    inputs = own_photographs()
+    assert [path.name for path in inputs.paths] == list(OWN)
+    assert all(path.is_file() for path in inputs.paths)
+    pixels = inputs.pixels(encoder_of(DINOV3).recipe)
+    assert pixels.shape == (8, 3, 96, 112)
+    assert inputs.record(pixels).kind == "photographs"
+
+
+def test_seeds_give_the_same_pixels_each_and_say_so():
+    recipe = encoder_of(DINOV3).recipe
+    inputs = seeded(REPORTED)
+    pixels = inputs.pixels(recipe)
+    assert torch.equal(pixels[1], seeded([123]).pixels(recipe)[0])
+    assert not torch.equal(pixels[0], pixels[1])
+    assert inputs.record(pixels).kind == "random"
+    assert inputs.record(pixels).seeds == REPORTED
+
+
+@pytest.mark.parametrize("wrong", [[], [1, 1], [-1]])
+def test_seeds_that_are_none(wrong):
+    with pytest.raises(UsageError, match="seeds"):
+        seeded(wrong)
+
+
+def test_no_images_are_refused():
+    with pytest.raises(UsageError, match="no image"):
+        images([])
+    with pytest.raises(UsageError, match="shape"):
+        given(torch.zeros(3, 4, 4))
+
+
+# Records and rules
+
+
+def test_a_saved_record_is_judged_again_by_any_rule_without_torch(tmp_path):
+    record = judged(DINOV3, Emulated(encoder_of(DINOV3).encoder, Arithmetic(operands="hf32")))
+    file = tmp_path / "record.json"
+    file.write_text(json.dumps(record.to_dict(), allow_nan=False), encoding="utf-8")
+    again = read_trial(json.loads(file.read_text(encoding="utf-8")))
+    assert [rules.apply(name, again) for name in rules.RULES] == list(record.verdicts)
+    code = (
+        "import json, sys\n"
+        "from snellen.records.reading import read_trial\n"
+        "from snellen.verification import rules\n"
+        f"record = read_trial(json.load(open({str(file)!r})))\n"
+        "print(rules.apply('calibrated', record).outcome, rules.apply('abs-1e-2', record).outcome)\n"
+        "assert 'torch' not in sys.modules and 'numpy' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment())
+    assert done.stdout.split() == ["fail", rules.apply("abs-1e-2", record).outcome], done.stderr
+
+
+def test_an_unknown_rule_offers_the_others():
+    with pytest.raises(UnknownName, match="calibrated"):
+        rules.check("calibrate")
+
+
+# Bundles
+
+
+def environment():
+    return {**os.environ, "PYTHONPATH": str(Path(snellen.__file__).parent.parent)}
+
+
+@pytest.fixture(scope="module")
+def bundled(tmp_path_factory):
+    golden = compute(encoder_of(AIM), given(photographs(SUBJECTS[AIM], 3)), every_noise(), lambda _: None)
+    path = tmp_path_factory.mktemp("bundle") / "aim.golden"
+    bundle.save(path, golden)
+    return path, golden
+
+
+def test_a_bundle_brings_back_what_was_saved(bundled):
+    path, golden = bundled
+    again = bundle.load(path)
+    assert again.about == golden.about
+    assert again.noise == golden.noise
+    for mine, theirs in ((again.outputs, golden.outputs), (again.single, golden.single), (again.stages, golden.stages)):
+        assert set(mine) == set(theirs)
+        assert all(torch.equal(mine[key], theirs[key]) for key in mine)
+    assert list(again.stages) == list(golden.stages)
+    assert torch.equal(again.pixels, golden.pixels)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_a_bundle_judges_every_dtype_and_computes_no_reference(bundled, dtype):
+    path, _ = bundled
+    said = []
+    runner = Emulated(encoder_of(AIM).encoder, Arithmetic(getattr(torch, dtype)))
+    record = verify(encoder_of(AIM), candidate=runner, golden=bundle.load(path), dtype=dtype, progress=said.append)
+    assert record.verdict.outcome == "pass", record.verdict
+    assert not any("reference" in line or "golden" in line for line in said)
+    assert record.golden.startswith("aim.golden, sha256 ")
+    assert {c.name: c.status for c in record.checks}["selftest.reproduced"] == "pass"
+
+
+def test_a_fault_is_found_with_a_bundle_too(bundled):
+    path, _ = bundled
+    spoilt = deepcopy(encoder_of(AIM).encoder)
+    spoilt.blocks[3].norm2.eps = 1e-3
+    record = verify(encoder_of(AIM), candidate=Emulated(spoilt, Arithmetic()), golden=bundle.load(path))
+    assert record.verdict.outcome == "fail"
+    assert record.verdict.culprit == "block.03"
+
+
+def test_a_bundle_of_other_weights_recipe_or_encoder_is_refused(bundled):
+    path, _ = bundled
+    golden = bundle.load(path)
+    other = model(SUBJECTS[AIM], seed=1)
+    with pytest.raises(UsageError, match=r"belongs to another model: weights shrunken aimv2 0"):
+        verify(other, golden=golden)
+    recipe = fresh(AIM)
+    recipe.record = dataclasses.replace(recipe.record, recipe="another")
+    with pytest.raises(UsageError, match="recipe"):
+        verify(recipe, golden=golden)
+    config = fresh(AIM)
+    config.encoder.config = dataclasses.replace(config.encoder.config, eps=1e-3)
+    with pytest.raises(UsageError, match="encoder"):
+        verify(config, golden=golden)
+
+
+@pytest.mark.parametrize("where", [0.3, 0.6, 0.9])
+def test_a_bundle_that_was_changed_is_refused(bundled, tmp_path, where):
+    path, _ = bundled
+    data = bytearray(path.read_bytes())
+    data[int(len(data) * where)] ^= 1
+    changed = tmp_path / "changed.golden"
+    changed.write_bytes(data)
+    with pytest.raises(BadFile, match="was changed or damaged"):
+        bundle.load(changed)
+
+
+def test_a_bundle_that_was_changed_and_sealed_anew_does_not_reproduce(bundled, tmp_path):
+    path, _ = bundled
+    golden = bundle.load(path)
+    golden.outputs["patches"][0] *= 1 + 1e-8
+    bundle.save(tmp_path / "forged.golden", golden)
+    forged = bundle.load(tmp_path / "forged.golden")
+    record = verify(encoder_of(AIM), candidate=Emulated(encoder_of(AIM).encoder, Arithmetic()), golden=forged)
+    assert record.verdict.outcome == "inconclusive"
+    assert {c.name: c.status for c in record.checks}["selftest.reproduced"] == "fail"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"), [(b"", "cannot be read"), (b"not a golden at all, but some text", "cannot be read")]
+)
+def test_a_file_that_is_no_bundle_is_refused(tmp_path, content, says):
+    path = tmp_path / "some.golden"
+    path.write_bytes(content)
+    with pytest.raises(BadFile, match=says):
+        bundle.load(path)
+
+
+def test_tensors_that_are_no_golden_are_refused(tmp_path):
+    from safetensors.torch import save_file
+
+    save_file({"x": torch.zeros(2)}, tmp_path / "x.golden")
+    with pytest.raises(BadFile, match="no golden"):
+        bundle.load(tmp_path / "x.golden")
+    with pytest.raises(UsageError, match="no file"):
+        bundle.load(tmp_path / "none.golden")
+
+
+def test_a_bundle_has_its_ending(bundled, tmp_path):
+    with pytest.raises(UsageError, match=r"\.golden"):
+        bundle.save(tmp_path / "golden.json", bundled[1])
+
+
+def test_a_bundle_verifies_in_another_process_without_the_other_libraries(tmp_path):
+    """The golden is made here; there, the weights are drawn again, and neither timm nor transformers can be imported."""
+    loaded = snellen.load("vit_small_patch16_dinov3.lvd1689m", weights="seed:5", recipe=SMALL)
+    path = tmp_path / "small.golden"
+    bundle.save(path, compute(loaded, seeded([1, 2]), noises("float32"), lambda _: None))
+    code = (
+        "import sys, torch\n"
+        "for name in ('timm', 'transformers', 'torchvision'): sys.modules[name] = None\n"
+        "import snellen\n"
+        "from snellen.verification import bundle\n"
+        "torch.set_num_threads(1)\n"
+        f"model = snellen.load('vit_small_patch16_dinov3.lvd1689m', weights='seed:5', recipe={SMALL!r})\n"
+        "def candidate(pixels):\n"
+        "    with torch.inference_mode():\n"
+        "        return {k: v * (1 + 2**-23) for k, v in model.encoder(pixels).named().items() if v.numel()}\n"
+        f"record = snellen.verify(model, candidate=candidate, golden=bundle.load({str(path)!r}))\n"
+        "print(record.verdict.outcome, '|', record.golden)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment())
+    assert done.stdout.startswith("pass | small.golden, sha256 "), done.stdout + done.stderr
+
+
+SMALL = "stored | squash 64 64 bicubic | scale | mean 0.485 0.456 0.406 | std 0.229 0.224 0.225 | pool cls"
+
+
+def test_resolve_still_refuses_what_is_not_there():
+    with pytest.raises(SnellenError):
+        resolve("npu:9999")
