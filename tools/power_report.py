@@ -33,8 +33,8 @@ What the rules are: [metrics.md](metrics.md). {verdict}
 
 ## Faults
 
-Every fault above the noise: on how many encoders, the smallest and the largest size over what must be seen, how many each rule
-caught, and the stage that the calibrated rule blamed first; "right" counts the blames that name the right one.
+Every fault above the noise: on how many encoders, the smallest and the largest size over what must be seen, how many
+each rule caught, and the stage that the calibrated rule blamed first; "right" counts those that are the right one.
 
 {faults}
 ## Precision that was not asked for

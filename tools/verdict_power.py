@@ -1,15 +1,14 @@
 """Print what every rule catches, misses and wrongly refuses: the fault corpus of tests/faults against the verifier.
 
     python tools/verdict_power.py            every trial on shrunken encoders; writes docs/verdict-power.md
-    python tools/verdict_power.py --whole    a choice of them on the five encoders of the reports at full size;
-                                             writes docs/verdict-power-whole.md
+    python tools/verdict_power.py --whole    a choice of them on the five encoders of the reports at full size, one
+                                             after another (an hour); writes docs/verdict-power-whole.md
 
 Exits with 1 if the calibrated rule misses a fault above the noise, refuses a healthy run, or blames the wrong block.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 import warnings
@@ -29,13 +28,13 @@ PROCESSES = 2
 _KEPT: list[object] = []  # torchvision's operators are declared for as long as this lives
 
 
-def prepared() -> None:
-    """Make a process fit for trials: one thread, so that processes share the cores; libraries can be imported."""
+def prepared(threads: int) -> None:
+    """Make a process fit for trials: its share of the cores, and libraries that can be imported."""
     import torch
 
     from conftest import declare_operators
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     warnings.filterwarnings("ignore", message=".*will fall back to run on the CPU")  # one fault is just that
     _KEPT.append(declare_operators())
 
@@ -58,8 +57,8 @@ def swept_whole(number: int) -> list[Row]:
 
 def gathered(sweep: Callable[[int], list[Row]], count: int, processes: int) -> list[Row]:
     """Make all trials, in processes of their own, and return their rows in order."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    with ProcessPoolExecutor(processes, get_context("spawn"), prepared) as pool:
+    threads = max(1, PROCESSES // processes)
+    with ProcessPoolExecutor(processes, get_context("spawn"), prepared, (threads,)) as pool:
         return [row for rows in pool.map(sweep, range(count)) for row in rows]
 
 

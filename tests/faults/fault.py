@@ -52,7 +52,7 @@ class Healthy:
     runtime: str = "module"
     dtype: str = "float32"
     expect: str | None = None
-    threads: int = 1
+    threads: int | None = None  # as many as the process has
     edit: Edit | None = None
     arithmetic: str | None = None
 

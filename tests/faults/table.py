@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from faults import computing as c
 from faults import edits as e
+from faults import pixels as p
 from faults import runners as r
 from faults.fault import Fault, convnext, has, registers, resized, scaled, vit
 from faults.simulated import AUTOCAST, CONVOLUTION, MATMUL, MODE
@@ -128,11 +129,11 @@ ELSEWHERE = (
 )
 
 PIXELS = (
-    Fault(name="pixels normalised twice", kind="pixels", recipe=r.normalised_twice, culprit="first stage"),
-    Fault(name="pixels divided by 256", kind="pixels", recipe=r.range_off, culprit="first stage"),
-    Fault(name="pixels rounded to bfloat16", kind="pixels", recipe=lambda *_: r.pixels_rounded, culprit="first stage"),
-    Fault(name="picture moved by a pixel", kind="pixels", recipe=lambda *_: r.pixels_shifted, culprit="first stage"),
-    Fault(name="picture mirrored", kind="pixels", recipe=lambda *_: r.pixels_mirrored, culprit="first stage"),
+    Fault(name="pixels normalised twice", kind="pixels", recipe=p.normalised_twice, culprit="first stage"),
+    Fault(name="pixels divided by 256", kind="pixels", recipe=p.range_off, culprit="first stage"),
+    Fault(name="pixels rounded to bfloat16", kind="pixels", recipe=lambda *_: p.pixels_rounded, culprit="first stage"),
+    Fault(name="picture moved by a pixel", kind="pixels", recipe=lambda *_: p.pixels_shifted, culprit="first stage"),
+    Fault(name="picture mirrored", kind="pixels", recipe=lambda *_: p.pixels_mirrored, culprit="first stage"),
 )
 
 

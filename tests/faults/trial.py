@@ -45,9 +45,8 @@ class Bench:
         """Return the golden of some pixels, with the noise that judges a dtype."""
         inputs = given(pixels)
         key = inputs.record(pixels).sha256
-        with threads(1):
-            known = self._goldens.get(key) or compute(self.model, inputs, noises(dtype), _silent)
-            self._goldens[key] = with_noise(known, self.model, noises(dtype), _silent)
+        known = self._goldens.get(key) or compute(self.model, inputs, noises(dtype), _silent)
+        self._goldens[key] = with_noise(known, self.model, noises(dtype), _silent)
         return self._goldens[key]
 
     def copy(self) -> Encoder:
@@ -131,8 +130,7 @@ def floor_of(fault: Fault, subject: Subject, record: TrialRecord, pixels: Tensor
         outputs: dict[str, Error] = {}
         stages = {s.name: s.ladder[fault.precision] for s in record.stages if s.name in _lowered(fault, record)}
     else:
-        with threads(1):
-            found = sizes.of_fault(fault, subject, pixels)
+        found = sizes.of_fault(fault, subject, pixels)
         outputs, stages = found.outputs, found.stages
     allowed = {o.name: sure(o.ladder[record.expect], o.rounding, record.expect) for o in record.outputs}
     within = {s.name: sure(s.ladder[record.expect], s.rounding, record.expect) for s in record.stages}
@@ -167,10 +165,10 @@ def first_above(floor: Floor, declared: str | None) -> str | None:
 
 
 @contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Let torch use so many threads for a while."""
+def threads(count: int | None) -> Iterator[None]:
+    """Let torch use so many threads for a while; as many as now for None."""
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    torch.set_num_threads(count or before)
     try:
         yield
     finally:

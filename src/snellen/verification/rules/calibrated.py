@@ -93,10 +93,10 @@ def _passed(record: TrialRecord, worst: Ratio) -> str:
 
 def _findings(record: TrialRecord, outputs: Iterable[Ratio], stages: Iterable[Ratio]) -> Iterator[str]:
     """Yield what speaks for the outcome, the worst first."""
-    beyond_limit = sorted((r for r in (*outputs, *stages) if not r.passes), key=lambda r: -r.size)
-    for r in beyond_limit:
+    named = [*((r, f"output {r.what}") for r in outputs), *((r, f"stage {r.what}") for r in stages)]
+    for r, what in sorted((pair for pair in named if not pair[0].passes), key=lambda pair: -pair[0].size):
         times = "is not finite" if r.value is None else f"errs {r.value:.4g} times its limit"
-        yield f"{r.what} {times}"
+        yield f"{what} {times}"
     for check in record.checks:
         if check.status in ("fail", "warn"):
             yield f"{check.name}: {check.because}"
