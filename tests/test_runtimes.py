@@ -40,7 +40,7 @@ from snellen.model.loading import seeded_config
 from snellen.model.spelling import spellings
 from snellen.recipes import Recipe, builtin
 from snellen.runtimes import RUNTIMES, make, of_callable, of_module
-from snellen.runtimes.base import Runner, fetched
+from snellen.runtimes.base import Runner
 from snellen.runtimes.eager import Eager
 from snellen.runtimes.guests.hooked import Guest, check_points, importing, only_side
 from snellen.zoo import ROWS, find
@@ -165,7 +165,7 @@ def test_outputs_are_the_encoders(runtime: str, case: str) -> None:
     g = golden(case)
     before = digest(g.model)
     with make(runtime, g.model, CPU, "float32") as runner:
-        outputs = dict(fetched(runner.run(g.pixels), runner))
+        outputs = runner.run(g.pixels).named()
         assert outputs.keys() == g.outputs.keys()
         assert not too_far(outputs, g.outputs)
         assert (runner.runtime, runner.dtype, runner.device) == (runtime, "float32", CPU)
@@ -181,7 +181,7 @@ def test_a_wrong_weight_is_visible(runtime: str, case: str) -> None:
     """The comparison above proves something only if it fails where it should."""
     g = golden(case)
     with make(runtime, model_of(CASES[case], perturbed(case)[0]), CPU, "float32") as runner:
-        far = too_far(dict(fetched(runner.run(g.pixels), runner)), g.outputs, VISIBLE)
+        far = too_far(runner.run(g.pixels).named(), g.outputs, VISIBLE)
     assert "pooled" in far
     assert "patches" in far
 

@@ -1,4 +1,4 @@
-"""The trial itself: trusted runs, limits, self-test, close look, attribution, bundles, and what must not be judged."""
+"""The trial itself: trusted runs, limits, self-test, close look, attribution, and what must not be judged."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from faults.subjects import AIM, CONVNEXT, DINOV3, model, photographs, subjects
 from torch import nn
 
 import snellen
+from faults.subjects import AIM, CONVNEXT, DINOV3, model, photographs, subjects
 from snellen.devices import resolve
 from snellen.devices.cpu import CPU
 from snellen.devices.rounding import PRECISIONS, lower
 from snellen.devices.switches import Switch
-from snellen.errors import BadFile, InputError, SnellenError, UnknownName, UsageError
+from snellen.errors import CandidateError, InputError, SnellenError, UnknownName, UsageError
 from snellen.records.reading import read_trial
 from snellen.records.verify import Error
 from snellen.runtimes.base import Runner
-from snellen.verification import bundle, limits, rules, selftest, trusted
-from snellen.verification.golden import compute, every_noise, noises
+from snellen.verification import limits, rules, selftest, trusted
+from snellen.verification.golden import compute, noises
 from snellen.verification.inputs import OWN, REPORTED, given, images, seeded
 from snellen.verification.inputs import photographs as own_photographs
 from snellen.verification.trial import verify
@@ -73,7 +73,7 @@ class Emulated(Runner):
             return trusted.run(self.encoder, pixels, arithmetic, tap)
 
     def tensors(self):
-        return list(self.encoder.named_parameters())
+        return [(name, p.to(self.arithmetic.dtype)) for name, p in self.encoder.named_parameters()]
 
 
 class Halved(torch.overrides.TorchFunctionMode):
@@ -227,10 +227,151 @@ def test_the_cpu_against_itself_shows_nothing():
     assert record.verdict.exit_code == 3
 
 
+def copied(encoder):
+    return deepcopy(encoder)
+
+
+def pooled_only(encoder):
+    return lambda pixels: encoder(pixels).pooled
+
+
+def doubled(encoder):
+    return lambda pixels: {name: x.double() for name, x in encoder(pixels).named().items() if x.numel()}
+
+
+@pytest.mark.parametrize("disguise", [copied, pooled_only, doubled])
+def test_a_disguise_does_not_hide_the_reference(disguise):
+    record = judged(DINOV3, disguise(encoder_of(DINOV3).encoder))
+    assert record.verdict.outcome == "inconclusive"
+    assert "compared with itself" in record.verdict.because
+
+
+def test_what_this_process_told_torch_about_precision_does_not_count():
+    """Under autocast a fault would hide behind a reference as noisy as itself."""
+    spoilt = deepcopy(encoder_of(DINOV3).encoder)
+    with torch.no_grad():
+        spoilt.blocks[1].attention.out.weight[0] *= 1.05
+    inputs = given(photographs(SUBJECTS[DINOV3], 2))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        golden = compute(encoder_of(DINOV3), inputs, noises("float32"), lambda _: None)
+        assert (
+            verify(encoder_of(DINOV3), candidate=Emulated(spoilt, Arithmetic()), golden=golden).verdict.exit_code == 1
+        )
+        module = verify(encoder_of(DINOV3), candidate=lambda x: encoder_of(DINOV3).encoder(x), golden=golden)
+    assert golden.noise["float32"].outputs["patches"].frobenius < 2e-6
+    assert module.verdict.outcome == "fail"  # the candidate itself did compute in bfloat16
+    assert module.verdict.precision == "bfloat16"
+
+
+def test_a_candidate_cannot_reach_the_goldens_memory():
+    golden = golden_of(DINOV3)
+    before = {key: value.clone() for key, value in golden.stages.items()}
+    pixels = golden.pixels.clone()
+
+    class Spoiling(Emulated):
+        def run(self, pixels, tap=None):
+            def greedy(name, x):
+                got = tap(name, x) if tap else x
+                return got.add_(0.0) if name == "norm" else got
+
+            features = super().run(pixels, greedy)
+            pixels.mul_(0)
+            return features
+
+    record = judged(DINOV3, Spoiling(encoder_of(DINOV3).encoder, Arithmetic()))
+    assert record.verdict.outcome == "pass"
+    assert torch.equal(golden.pixels, pixels)
+    assert all(torch.equal(golden.stages[key], before[key]) for key in before)
+
+
+def test_what_a_candidate_raises_is_named():
+    def broken(pixels):
+        if len(pixels) == 1:
+            raise RuntimeError("only batches of 3\nmore")
+        return healthy(pixels)
+
+    def healthy(pixels):
+        with Halved():
+            return encoder_of(DINOV3).encoder(pixels)
+
+    record = judged(DINOV3, broken)
+    assert record.verdict.outcome == "pass"
+    checks = {c.name: c for c in record.checks}
+    assert checks["behaviour.batch"].status == "unknown"
+    assert "only batches of 3" in checks["behaviour.batch"].because
+
+    def lost(pixels):
+        raise ValueError("device lost")
+
+    with pytest.raises(CandidateError, match=r"raised ValueError in its first run: device lost"):
+        judged(DINOV3, lost)
+
+
+def test_flat_inputs_are_no_stale_results():
+    flat = torch.zeros(2, 3, *SUBJECTS[DINOV3].size)
+    golden = compute(encoder_of(DINOV3), given(flat), noises("float32"), lambda _: None)
+    record = verify(encoder_of(DINOV3), candidate=Emulated(encoder_of(DINOV3).encoder, Arithmetic()), golden=golden)
+    assert record.verdict.outcome == "pass", record.verdict
+    lowered = Emulated(encoder_of(DINOV3).encoder, Arithmetic(operands="hf32"))
+    assert verify(encoder_of(DINOV3), candidate=lowered, golden=golden).verdict.precision == "hf32"
+
+
+def test_a_tap_that_is_not_heeded_is_no_fault():
+    class Observing(Emulated):
+        def run(self, pixels, tap=None):
+            return super().run(pixels, None if tap is None else lambda name, x: (tap(name, x), x)[1])
+
+    record = judged(DINOV3, Observing(encoder_of(DINOV3).encoder, Arithmetic()))
+    assert record.verdict.outcome == "pass"
+    assert all(stage.isolated is None for stage in record.stages)
+
+
+def test_a_later_batch_that_is_wrong_is_told_from_outputs_badly_taken():
+    pixels = photographs(SUBJECTS[DINOV3], 6).repeat(2, 1, 1, 1)
+    golden = compute(encoder_of(DINOV3), given(pixels), noises("float32"), lambda _: None)
+    runner = Emulated(encoder_of(DINOV3).encoder, Arithmetic())
+    plain = runner.run
+
+    def wrong(batch, tap=None):
+        features = plain(batch, tap)
+        return dataclasses.replace(features, patches=features.patches * 1.01) if len(batch) == 4 else features
+
+    runner.run = wrong
+    record = verify(encoder_of(DINOV3), candidate=runner, golden=golden)
+    assert record.verdict.outcome == "fail"
+    assert "for inputs 9 to 12: look at how batches after the first are run" in record.verdict.because
+
+
+@pytest.mark.parametrize("asked", [{"dtype": "bfloat16"}, {"device": "cpu", "dtype": "float16"}])
+def test_a_runner_that_is_not_what_was_asked_for_is_refused(asked):
+    with pytest.raises(SnellenError):
+        judged(DINOV3, Emulated(encoder_of(DINOV3).encoder, Arithmetic()), **{"dtype": "float32", **asked})
+
+
+def test_float32_behind_a_lower_name_is_seen():
+    class Better(Emulated):
+        def run(self, pixels, tap=None):
+            with Halved():
+                return trusted.run(self.encoder, pixels, Arithmetic(), tap)
+
+    record = judged(DINOV3, Better(encoder_of(DINOV3).encoder, Arithmetic(torch.bfloat16)), dtype="bfloat16")
+    assert record.verdict.outcome == "limited"
+    assert "times nearer to float64 than bfloat16 can" in record.verdict.because
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_autocast_is_what_its_class_expects(name, dtype):
+    short = str(dtype).removeprefix("torch.")
+    runner = Emulated(encoder_of(name).encoder, Arithmetic(operands=short, autocast=dtype))
+    assert judged(name, runner, expect=short).verdict.outcome == "pass"
+    assert judged(name, runner).verdict.precision == short
+
+
 def test_the_models_own_encoder_as_a_function_shows_nothing_either():
     encoder = encoder_of(DINOV3).encoder
     with torch.inference_mode():
-        record = judged(DINOV3, lambda pixels: encoder(pixels))
+        record = judged(DINOV3, encoder.forward)
     assert record.verdict.outcome == "inconclusive"
 
 
@@ -331,7 +472,8 @@ def test_a_module_of_ones_own_can_be_the_candidate():
                 return {"tokens": self.encoder(pixels).tokens}
 
     record = judged(DINOV3, Mine(encoder_of(DINOV3).encoder).eval())
-    assert record.verdict.outcome == "pass"
+    assert record.verdict.outcome == "limited"
+    assert "pooled not given by the candidate, so not compared" in record.verdict.because
     assert {output.name for output in record.outputs} >= {"cls", "registers", "patches"}
 
 
@@ -501,6 +643,10 @@ def test_no_images_are_refused():
 # Records and rules
 
 
+def environment():
+    return {**os.environ, "PYTHONPATH": str(Path(snellen.__file__).parent.parent)}
+
+
 def test_a_saved_record_is_judged_again_by_any_rule_without_torch(tmp_path):
     record = judged(DINOV3, Emulated(encoder_of(DINOV3).encoder, Arithmetic(operands="hf32")))
     file = tmp_path / "record.json"
@@ -522,142 +668,6 @@ def test_a_saved_record_is_judged_again_by_any_rule_without_torch(tmp_path):
 def test_an_unknown_rule_offers_the_others():
     with pytest.raises(UnknownName, match="calibrated"):
         rules.check("calibrate")
-
-
-# Bundles
-
-
-def environment():
-    return {**os.environ, "PYTHONPATH": str(Path(snellen.__file__).parent.parent)}
-
-
-@pytest.fixture(scope="module")
-def bundled(tmp_path_factory):
-    golden = compute(encoder_of(AIM), given(photographs(SUBJECTS[AIM], 3)), every_noise(), lambda _: None)
-    path = tmp_path_factory.mktemp("bundle") / "aim.golden"
-    bundle.save(path, golden)
-    return path, golden
-
-
-def test_a_bundle_brings_back_what_was_saved(bundled):
-    path, golden = bundled
-    again = bundle.load(path)
-    assert again.about == golden.about
-    assert again.noise == golden.noise
-    for mine, theirs in ((again.outputs, golden.outputs), (again.single, golden.single), (again.stages, golden.stages)):
-        assert set(mine) == set(theirs)
-        assert all(torch.equal(mine[key], theirs[key]) for key in mine)
-    assert list(again.stages) == list(golden.stages)
-    assert torch.equal(again.pixels, golden.pixels)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
-def test_a_bundle_judges_every_dtype_and_computes_no_reference(bundled, dtype):
-    path, _ = bundled
-    said = []
-    runner = Emulated(encoder_of(AIM).encoder, Arithmetic(getattr(torch, dtype)))
-    record = verify(encoder_of(AIM), candidate=runner, golden=bundle.load(path), dtype=dtype, progress=said.append)
-    assert record.verdict.outcome == "pass", record.verdict
-    assert not any("reference" in line or "golden" in line for line in said)
-    assert record.golden.startswith("aim.golden, sha256 ")
-    assert {c.name: c.status for c in record.checks}["selftest.reproduced"] == "pass"
-
-
-def test_a_fault_is_found_with_a_bundle_too(bundled):
-    path, _ = bundled
-    spoilt = deepcopy(encoder_of(AIM).encoder)
-    spoilt.blocks[3].norm2.eps = 1e-3
-    record = verify(encoder_of(AIM), candidate=Emulated(spoilt, Arithmetic()), golden=bundle.load(path))
-    assert record.verdict.outcome == "fail"
-    assert record.verdict.culprit == "block.03"
-
-
-def test_a_bundle_of_other_weights_recipe_or_encoder_is_refused(bundled):
-    path, _ = bundled
-    golden = bundle.load(path)
-    other = model(SUBJECTS[AIM], seed=1)
-    with pytest.raises(UsageError, match=r"belongs to another model: weights shrunken aimv2 0"):
-        verify(other, golden=golden)
-    recipe = fresh(AIM)
-    recipe.record = dataclasses.replace(recipe.record, recipe="another")
-    with pytest.raises(UsageError, match="recipe"):
-        verify(recipe, golden=golden)
-    config = fresh(AIM)
-    config.encoder.config = dataclasses.replace(config.encoder.config, eps=1e-3)
-    with pytest.raises(UsageError, match="encoder"):
-        verify(config, golden=golden)
-
-
-@pytest.mark.parametrize("where", [0.3, 0.6, 0.9])
-def test_a_bundle_that_was_changed_is_refused(bundled, tmp_path, where):
-    path, _ = bundled
-    data = bytearray(path.read_bytes())
-    data[int(len(data) * where)] ^= 1
-    changed = tmp_path / "changed.golden"
-    changed.write_bytes(data)
-    with pytest.raises(BadFile, match="was changed or damaged"):
-        bundle.load(changed)
-
-
-def test_a_bundle_that_was_changed_and_sealed_anew_does_not_reproduce(bundled, tmp_path):
-    path, _ = bundled
-    golden = bundle.load(path)
-    golden.outputs["patches"][0] *= 1 + 1e-8
-    bundle.save(tmp_path / "forged.golden", golden)
-    forged = bundle.load(tmp_path / "forged.golden")
-    record = verify(encoder_of(AIM), candidate=Emulated(encoder_of(AIM).encoder, Arithmetic()), golden=forged)
-    assert record.verdict.outcome == "inconclusive"
-    assert {c.name: c.status for c in record.checks}["selftest.reproduced"] == "fail"
-
-
-@pytest.mark.parametrize(
-    ("content", "says"), [(b"", "cannot be read"), (b"not a golden at all, but some text", "cannot be read")]
-)
-def test_a_file_that_is_no_bundle_is_refused(tmp_path, content, says):
-    path = tmp_path / "some.golden"
-    path.write_bytes(content)
-    with pytest.raises(BadFile, match=says):
-        bundle.load(path)
-
-
-def test_tensors_that_are_no_golden_are_refused(tmp_path):
-    from safetensors.torch import save_file
-
-    save_file({"x": torch.zeros(2)}, tmp_path / "x.golden")
-    with pytest.raises(BadFile, match="no golden"):
-        bundle.load(tmp_path / "x.golden")
-    with pytest.raises(UsageError, match="no file"):
-        bundle.load(tmp_path / "none.golden")
-
-
-def test_a_bundle_has_its_ending(bundled, tmp_path):
-    with pytest.raises(UsageError, match=r"\.golden"):
-        bundle.save(tmp_path / "golden.json", bundled[1])
-
-
-def test_a_bundle_verifies_in_another_process_without_the_other_libraries(tmp_path):
-    """The golden is made here; there, the weights are drawn again, and neither timm nor transformers can be imported."""
-    loaded = snellen.load("vit_small_patch16_dinov3.lvd1689m", weights="seed:5", recipe=SMALL)
-    path = tmp_path / "small.golden"
-    bundle.save(path, compute(loaded, seeded([1, 2]), noises("float32"), lambda _: None))
-    code = (
-        "import sys, torch\n"
-        "for name in ('timm', 'transformers', 'torchvision'): sys.modules[name] = None\n"
-        "import snellen\n"
-        "from snellen.verification import bundle\n"
-        "torch.set_num_threads(1)\n"
-        f"model = snellen.load('vit_small_patch16_dinov3.lvd1689m', weights='seed:5', recipe={SMALL!r})\n"
-        "def candidate(pixels):\n"
-        "    with torch.inference_mode():\n"
-        "        return {k: v * (1 + 2**-23) for k, v in model.encoder(pixels).named().items() if v.numel()}\n"
-        f"record = snellen.verify(model, candidate=candidate, golden=bundle.load({str(path)!r}))\n"
-        "print(record.verdict.outcome, '|', record.golden)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment())
-    assert done.stdout.startswith("pass | small.golden, sha256 "), done.stdout + done.stderr
-
-
-SMALL = "stored | squash 64 64 bicubic | scale | mean 0.485 0.456 0.406 | std 0.229 0.224 0.225 | pool cls"
 
 
 def test_resolve_still_refuses_what_is_not_there():

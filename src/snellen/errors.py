@@ -9,6 +9,7 @@
     │   ├── MissingPackage        an optional package is not installed
     │   ├── DeviceUnavailable     the device or the dtype is not usable here
     │   └── WeightsUnavailable    no weights: unreachable, gated, not found
+    ├── CandidateError            a candidate on trial could not be run                       (exit code 2)
     ├── CheckpointError           the weights are there, but not what they should be        (exit code 2)
     │   ├── BadFile               not a checkpoint: git-lfs pointer, truncated, unsafe, a web page
     │   ├── UnknownDialect        tensors, but of no known encoder
@@ -80,6 +81,10 @@ class DeviceUnavailable(Unavailable):
 
 class WeightsUnavailable(Unavailable):
     """No weights could be had: unreachable, gated, or not found."""
+
+
+class CandidateError(SnellenError):
+    """A candidate on trial raised an error instead of giving features."""
 
 
 class CheckpointError(SnellenError):

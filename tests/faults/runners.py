@@ -25,6 +25,7 @@ class Plain(Runner):
     """An encoder on a device, as somebody's own module is run; the encoder is taken over and moved."""
 
     runtime = "module"
+    ours = True
 
     def __init__(self, encoder: Encoder, dtype: str = "float32", device: Device | None = None) -> None:
         self.device = device or resolve("cpu")
@@ -52,7 +53,7 @@ class Faulty(Runner):
     ) -> None:
         self.inner, self.before, self.after = inner, before, after
         self.calls = 0
-        for name in ("runtime", "version", "device", "dtype", "stages", "note"):
+        for name in ("runtime", "version", "device", "dtype", "stages", "note", "ours"):
             setattr(self, name, getattr(inner, name))
 
     @torch.inference_mode()

@@ -6,18 +6,16 @@ The classes are ordered from the most exact to the least. tf32 (NVIDIA) and hf32
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-Precision = Literal["float32", "hf32", "float16", "bfloat16"]
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+from snellen.records.precision import BITS, PRECISIONS, Precision
+
+__all__ = ["BITS", "PRECISIONS", "How", "Precision", "lower"]
 
 How = Literal["nearest", "truncate"]
-
-BITS: dict[Precision, int] = {"float32": 24, "hf32": 11, "float16": 11, "bfloat16": 8}
-"""Significant bits, the implicit one among them."""
 
 
 def lower(x: Tensor, precision: Precision, how: How = "nearest") -> Tensor:

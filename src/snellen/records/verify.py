@@ -148,6 +148,7 @@ class InputsRecord:
     shape: tuple[int, ...]
     sha256: str  # of the float32 pixels
     seeds: tuple[int, ...] = ()
+    left_out: int = 0  # images that were named, but were more than are used
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -90,7 +90,8 @@ def _inputs(record: TrialRecord) -> str:
     inputs = record.inputs
     drawn = f" from the seeds {', '.join(map(str, inputs.seeds))}" if inputs.seeds else ""
     kind = {"random": "random pixels", "pixels": "pixels handed over"}.get(inputs.kind, inputs.kind)
-    return f"{kind}{drawn}, {shape(inputs.shape)}, sha256 {inputs.sha256[:DIGEST]}"
+    more = f" ({inputs.left_out} more were named and left out)" if inputs.left_out else ""
+    return f"{kind}{drawn}{more}, {shape(inputs.shape)}, sha256 {inputs.sha256[:DIGEST]}"
 
 
 def _verdict(record: TrialRecord, width: int) -> Iterator[str]:

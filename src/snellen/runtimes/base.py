@@ -6,7 +6,7 @@ A runner is one encoder in one runtime on one device. Verification, timing and e
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from snellen.devices import Device
@@ -29,6 +29,7 @@ class Runner(ABC):
     dtype: str  # in which it computes, read back where the runtime can be asked
     stages: tuple[str, ...] = ()
     note: str = ""
+    ours: bool = False  # whether it runs snellen's own encoder code
 
     @abstractmethod
     def run(self, pixels: Tensor, tap: Tap | None = None) -> Features:
@@ -51,13 +52,6 @@ class Runner(ABC):
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def fetched(features: Features, runner: Runner) -> Iterator[tuple[str, Tensor]]:
-    """Wait for the device, then yield every output by name, on the CPU, as it is."""
-    runner.device.synchronize()
-    for name, tensor in features.named().items():
-        yield name, tensor.detach().cpu()
 
 
 def check_tap(runner: Runner, tap: Tap | None) -> None:

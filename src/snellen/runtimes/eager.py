@@ -24,6 +24,7 @@ class Eager(Runner):
     """The encoder as it is written, run operator by operator."""
 
     runtime = "eager"
+    ours = True
 
     def __init__(self, model: Model, device: Device, dtype: str) -> None:
         self.device, self.dtype = device, dtype

@@ -77,9 +77,13 @@ def _of_mapping(output: Mapping[str, Any], config: EncoderConfig) -> dict[str, T
     pooler = found.pop("pooler_output", None)
     if pooler is not None and "pooled" not in found and _is_pooled(config):
         found["pooled"] = pooler
+    if "tokens" in found and "last_hidden_state" in found:
+        raise UsageError(
+            "the candidate returned tokens and last_hidden_state, which are the same", todo="leave one of them out"
+        )
     hidden = found.pop("last_hidden_state", None)
     if hidden is not None:
-        found.setdefault("tokens", hidden)
+        found["tokens"] = hidden
     return found
 
 
@@ -121,7 +125,14 @@ def _features(found: dict[str, Tensor], shapes: Mapping[str, Shape], grid: tuple
             )
     tokens = found.pop("tokens", None)
     if tokens is not None:
-        found = {**_parts(tokens, shapes), **found}
+        parts = _parts(tokens, shapes)
+        if twice := [name for name in parts if name in found and not torch.equal(parts[name], found[name])]:
+            raise UsageError(
+                f"the candidate returned {', '.join(twice)} beside tokens that hold another {twice[0]}",
+                expected="each output once, or the same twice",
+                todo="return tokens alone, or their parts",
+            )
+        found = {**parts, **found}
     absent = cast("Tensor", None)  # features of an encoder are whole; a candidate may give some of them only
     return Features(
         cls=found.get("cls"),

@@ -16,7 +16,9 @@ from torch import Tensor, nn
 
 from snellen.devices import Device
 from snellen.encoders.build import build
+from snellen.encoders.convnext import ConvNeXt
 from snellen.encoders.features import Features, Tap
+from snellen.encoders.vit import ViT
 from snellen.errors import UsageError
 from snellen.model import Model
 from snellen.runtimes.base import Runner, check_tap
@@ -81,6 +83,7 @@ def of_module(module: nn.Module, model: Model, device: Device, dtype: str) -> Ow
     placed, note = _placed(module, device, getattr(torch, dtype))
     runner = Own(placed, model, device, dtype)
     runner.runtime = "module"
+    runner.ours = any(isinstance(part, (ViT, ConvNeXt)) for part in placed.modules())
     runner.given = _first_dtype(placed) or runner.given
     own = _stages(placed)
     strange = [name for name in own if name not in runner.like.stages]

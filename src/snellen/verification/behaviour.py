@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from snellen.encoders.features import Features
+from snellen.errors import CandidateError
 from snellen.records.verify import Check, Error
 from snellen.runtimes.base import Runner
+from snellen.verification.calling import call
 from snellen.verification.drift import BATCH, outputs_of, rows
 from snellen.verification.limits import ratio
 from snellen.verification.metrics import error
@@ -28,27 +30,35 @@ class Reruns:
     """One batch, run again in every way that must not matter."""
 
     pixels: Tensor
+    other: Tensor  # other inputs: the same in reverse order where that is another batch
     first: Outputs  # as fetched after the first run
     held: Outputs  # the very same tensors of the first run, fetched once more after all other runs
     again: Outputs
-    reversed: Outputs
+    reversed: Outputs  # of the other inputs
     alone: tuple[tuple[int, Outputs], ...]
+    refused: str = ""  # why an input could not be run alone
 
 
 def rerun(runner: Runner, pixels: Tensor, first: Features) -> Reruns:
     """Run a batch again, in reverse and in part; ``first`` is what the first run of it left."""
     pixels = pixels[:BATCH]
-    snapshot = fetch(runner, first)
-    again = fetch(runner, runner.run(pixels))
-    backwards = fetch(runner, runner.run(_other(pixels)))
+    snapshot = fetch(first)
+    again = fetch(call(runner, pixels, "when it was run a second time"))
+    other = _other(pixels)
+    backwards = fetch(call(runner, other, "for the batch in another order"))
     rows_alone = sorted({0, min(ALONE, len(pixels)) - 1, len(pixels) - 1}) if len(pixels) > 1 else []
-    alone = tuple((row, fetch(runner, runner.run(pixels[row : row + 1]))) for row in rows_alone)
-    return Reruns(pixels, snapshot, fetch(runner, first), again, backwards, alone)
+    alone, refused = [], ""
+    for row in rows_alone:
+        try:
+            alone.append((row, fetch(call(runner, pixels[row : row + 1], "for an input alone"))))
+        except CandidateError as error:  # a fixed batch size is no fault, but nothing can be said then
+            refused = error.seen
+            break
+    return Reruns(pixels, other, snapshot, fetch(first), again, backwards, tuple(alone), refused)
 
 
-def fetch(runner: Runner, features: Features) -> dict[str, Tensor]:
-    """Wait for the device and copy the outputs, so that nothing later can change them."""
-    runner.device.synchronize()
+def fetch(features: Features) -> dict[str, Tensor]:
+    """Copy the outputs of a run that is done, so that nothing later can change them."""
     return {name: tensor.detach().to("cpu", copy=True) for name, tensor in outputs_of(features).items()}
 
 
@@ -69,9 +79,12 @@ def watched(runner: Runner, seen: Outputs, reruns: Reruns, limits: Mapping[str, 
     if not seen:
         because = runner.note or f"{runner.runtime} shows no stages; outputs alone are judged"
         return Check(name=name, status="unknown", because=because)
-    if _same({key: reruns.first[key] for key in seen if key in reruns.first}, seen):
+    if seen.keys() != reruns.first.keys():
+        because = f"gave {', '.join(seen)} while its stages were watched, {', '.join(reruns.first)} otherwise"
+        return Check(name=name, status="fail", because=because)
+    if _same(reruns.first, seen):
         return Check(name=name, status="pass", because="watching the stages changes no bit of the outputs", value=0.0)
-    worst = _apart(reruns.first, {key: tensor for key, tensor in seen.items() if key in reruns.first}, limits)
+    worst = _apart(reruns.first, seen, limits)
     if worst is not None and worst <= 1:
         because = f"watching the stages moves the outputs by {worst:.3g} of the limit: the curves are of a second run"
         return Check(name=name, status="pass", because=because, value=worst, limit=1.0)
@@ -93,14 +106,16 @@ def _determinism(reruns: Reruns, limits: Mapping[str, Error]) -> Check:
 
 def _order(reruns: Reruns, limits: Mapping[str, Error]) -> Check:
     name = "behaviour.order"
-    if len(reruns.pixels) < 2:
-        return Check(name=name, status="unknown", because="one input has no order")
+    if len(reruns.pixels) < 2 or not torch.equal(reruns.other, reruns.pixels.flip(0)):
+        return Check(name=name, status="unknown", because="inputs that are all alike, or one alone, have no order")
     turned = {key: tensor.flip(0) for key, tensor in reruns.reversed.items()}
     return _invariant(name, "a batch in reverse order", _apart(turned, reruns.first, limits))
 
 
 def _alone(reruns: Reruns, limits: Mapping[str, Error]) -> Check:
     name = "behaviour.batch"
+    if reruns.refused:
+        return Check(name=name, status="unknown", because=f"it takes batches of one size only: {reruns.refused}")
     if not reruns.alone:
         return Check(name=name, status="unknown", because="one input is a batch of one already")
     found = [
@@ -124,7 +139,13 @@ def _invariant(name: str, what: str, worst: float | None) -> Check:
 
 def _stale(reruns: Reruns) -> Check:
     name = "behaviour.stale"
-    old = [key for key, tensor in reruns.reversed.items() if equal(tensor, reruns.again.get(key))]
+    if torch.equal(reruns.other, reruns.pixels):
+        return Check(name=name, status="unknown", because="the inputs are flat and alike, so there are no others")
+    finite = [key for key, tensor in reruns.reversed.items() if bool(tensor.isfinite().all())]
+    old = [key for key in finite if equal(reruns.reversed[key], reruns.again.get(key))]
+    if old and all(equal(reruns.again[key][:1].expand_as(reruns.again[key]), reruns.again[key]) for key in old):
+        because = f"{', '.join(old)} are the same for all inputs: the candidate does not look at them"
+        return Check(name=name, status="fail", because=because)
     if old:
         because = f"{', '.join(old)} of other inputs are bit for bit those of the batch before: an old result came back"
         return Check(name=name, status="fail", because=because)
@@ -141,8 +162,9 @@ def _overwritten(reruns: Reruns) -> Check:
 
 
 def _other(pixels: Tensor) -> Tensor:
-    """Return the batch in reverse order, or a lone input mirrored."""
-    return pixels.flip(0) if len(pixels) > 1 else pixels.flip(-1)
+    """Return the batch in reverse order; where that is no other batch, mirrored, shifted or negated."""
+    others = (pixels.flip(0), pixels.flip(-1), pixels.roll(1, -1), -pixels)
+    return next((other for other in others if not torch.equal(other, pixels)), pixels)
 
 
 def _apart(found: Outputs, expected: Outputs, limits: Mapping[str, Error]) -> float | None:
@@ -151,7 +173,7 @@ def _apart(found: Outputs, expected: Outputs, limits: Mapping[str, Error]) -> fl
     for name, tensor in expected.items():
         if name not in found or found[name].shape != tensor.shape:
             return None
-        one = ratio(error(rows(found[name]), rows(tensor)), limits[name])
+        one = ratio(error(rows(found[name]), rows(tensor)), limits[name]) if name in limits else 0.0
         if one is None:
             return None
         worst = max(worst, one)

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from snellen.encoders.build import Encoder
-from snellen.encoders.features import Tap
+from snellen.encoders.features import Features, Tap
 from snellen.errors import InputError
 from snellen.records.verify import Check, Error
 from snellen.runtimes.base import Runner
 from snellen.verification import behaviour, placement
 from snellen.verification.behaviour import Reruns
-from snellen.verification.drift import BATCH, Drift, Run, encode, outputs_of, rows
+from snellen.verification.calling import call
+from snellen.verification.drift import BATCH, Drift, Run, encode, joined, outputs_of, rows
 from snellen.verification.golden import Golden, Noise, Progress, digest
 from snellen.verification.metrics import error
 
@@ -38,79 +39,102 @@ class Observed:
 
 
 def observe(runner: Runner, encoder: Encoder, golden: Golden, reference: Noise, progress: Progress) -> Observed:
-    """Run the candidate freely, again, reversed, alone, and with its stages watched; ``encoder`` is the trusted one."""
+    """Run the candidate freely, again, reversed, alone, and with its stages watched; ``encoder`` is the trusted one.
+
+    Raises CandidateError where it raises, InputError for outputs or stages of another shape than the golden's.
+    """
     progress(f"candidate: {runner.runtime}, {runner.dtype} on {runner.device.name}")
     with runner.device.watched() as watch:
-        held = runner.run(golden.pixels[:BATCH])
-        runner.device.synchronize()
+        held = call(runner, golden.pixels[:BATCH], "in its first run")
+        _check_shapes(outputs_of(held), golden)
         where = placement.outputs(runner, outputs_of(held))
         reruns = behaviour.rerun(runner, golden.pixels, held)
-        outputs = _all(runner, golden, reruns)
-    free, fed = Drift(golden.stages, isolated=False), Drift(golden.stages, isolated=True)
-    watched: dict[str, Tensor] = {}
-    if runner.stages:
-        progress("candidate: its stages")
-        watched = encode(running(runner), golden.staged, free)
-        runner.run(golden.staged, fed)
-        runner.device.synchronize()
+        parts = [reruns.first]
+        if len(golden.pixels) > BATCH:
+            parts.append(encode(running(runner, "for a later batch"), golden.pixels[BATCH:]))
+        outputs = {name: tensor for name, tensor in joined(parts).items() if name in golden.outputs}
+        free, fed = Drift(golden.stages, isolated=False), Drift(golden.stages, isolated=True)
+        watched: dict[str, Tensor] = {}
+        if runner.stages:
+            watched = encode(running(runner, "while its stages were watched"), golden.pixels[:BATCH], free)
+            call(runner, golden.staged, "while its stages were fed the golden's", fed)
     errors = {name: error(rows(tensor), rows(golden.outputs[name])) for name, tensor in outputs.items()}
+    same = [name for name, tensor in outputs.items() if _is_reference(name, tensor, golden, reference)]
     found = (
+        placement.complete(outputs, list(golden.outputs)),
         placement.parameters(runner),
         where,
+        placement.dtype(runner, runner.dtype, _nearer(errors, reference)),
         placement.fallbacks(runner, watch),
-        placement.independent(runner, digest(outputs) == reference.digest, placement.shares(runner, encoder)),
+        placement.independent(runner, same, placement.shares(runner, encoder)),
     )
     return Observed(
         outputs=outputs,
         errors=errors,
         reruns=reruns,
         cumulative=free.errors,
-        isolated=fed.errors,
+        isolated={} if _ignores(free.errors, fed.errors) else fed.errors,
         placement=found,
         watched=watched,
     )
 
 
-def running(runner: Runner) -> Run:
-    """Return how to run one batch and wait for it."""
+def running(runner: Runner, what: str) -> Run:
+    """Return how to run one batch, wait for it, and say which run it was where it fails."""
 
-    def run(batch: Tensor, tap: Tap | None) -> object:
-        features = runner.run(batch, tap)
-        runner.device.synchronize()
-        return features
+    def run(batch: Tensor, tap: Tap | None) -> Features:
+        return call(runner, batch, what, tap)
 
-    return run  # type: ignore[return-value]
+    return run
 
 
-def outputs_again(runner: Runner, golden: Golden) -> dict[str, Error]:
-    """Run the first batch once more, and return the errors of its outputs."""
-    outputs = encode(running(runner), golden.pixels[:BATCH])
+def outputs_again(runner: Runner, golden: Golden, what: str) -> dict[str, Error]:
+    """Run all inputs once more, and return the errors of the outputs."""
+    outputs = encode(running(runner, what), golden.pixels)
+    _check_shapes(outputs, golden)
     return {
-        name: error(rows(tensor), rows(golden.outputs[name][:BATCH]))
-        for name, tensor in _known(outputs, golden).items()
+        name: error(rows(tensor), rows(golden.outputs[name]))
+        for name, tensor in outputs.items()
+        if name in golden.outputs
     }
 
 
-def _all(runner: Runner, golden: Golden, reruns: Reruns) -> dict[str, Tensor]:
-    """Join the first batch, as it was fetched first, with the batches after it."""
-    outputs = dict(reruns.first)
-    if len(golden.pixels) > BATCH:
-        import torch
-
-        more = encode(running(runner), golden.pixels[BATCH:])
-        outputs = {name: torch.cat([outputs[name], more[name]]) for name in outputs}
-    return _known(outputs, golden)
+def stages_again(runner: Runner, golden: Golden, what: str) -> dict[str, Error]:
+    """Feed every stage the golden's input once more, and return the errors."""
+    fed = Drift(golden.stages, isolated=True)
+    call(runner, golden.staged, what, fed)
+    return fed.errors
 
 
-def _known(outputs: Mapping[str, Tensor], golden: Golden) -> dict[str, Tensor]:
-    """Keep what the golden has too; refuse another shape, and a candidate of which nothing can be compared."""
-    known = {name: tensor for name, tensor in outputs.items() if name in golden.outputs}
-    for name, tensor in known.items():
-        expected = golden.outputs[name].shape[1:]
+def _check_shapes(outputs: Mapping[str, Tensor], golden: Golden) -> None:
+    """Refuse outputs of another shape than the golden's."""
+    for name, tensor in outputs.items():
+        expected = golden.outputs[name].shape[1:] if name in golden.outputs else tensor.shape[1:]
         if tensor.shape[1:] != expected:
             raise InputError(
                 f"the candidate's {name} have shape {list(tensor.shape[1:])} for each input",
                 expected=f"{list(expected)}",
                 todo="give the candidate the same input size and pooling as the encoder has",
             )
-    return known
+
+
+def _is_reference(name: str, tensor: Tensor, golden: Golden, reference: Noise) -> bool:
+    """Tell whether an output has the very bits of the reference's, whatever dtype it is handed over in."""
+    known = reference.digests.get(name)
+    dtypes = {golden.single[name].dtype, tensor.dtype} if name in golden.single else {tensor.dtype}
+    return known is not None and any(digest({name: tensor.to(dtype)}) == known for dtype in dtypes)
+
+
+def _nearer(errors: Mapping[str, Error], reference: Noise) -> float | None:
+    """Return how many times nearer to the golden than the reference every output is, at least."""
+    pairs = [(reference.outputs[name].frobenius, found.frobenius) for name, found in errors.items()]
+    ratios = [known / found for known, found in pairs if known and found]
+    return min(ratios) if len(ratios) == len(pairs) and ratios else None
+
+
+def _ignores(free: Mapping[str, Error], fed: Mapping[str, Error]) -> bool:
+    """Tell whether feeding the golden's stages changed nothing: then what was fed is not what the stages got."""
+    later = list(free)[1:]
+    return (
+        len(later) > 1 and all(free[name] == fed.get(name) for name in later) and any(free[n].frobenius for n in later)
+    )

@@ -5,7 +5,7 @@ In: a way to run one batch. Out: outputs by name, and an ``Error`` for every sta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -34,27 +34,44 @@ class Drift:
 
     def __call__(self, name: str, x: Tensor) -> Tensor:
         """Compare a stage, and pass on what the next one is fed."""
-        golden = self._golden[name]
-        if x.shape != golden.shape:
-            raise InputError(
-                f"the candidate's stage {name} has shape {list(x.shape)}",
-                expected=f"{list(golden.shape)}, the golden's",
-            )
-        self.errors[name] = error(rows(x.cpu()), rows(golden))
-        return golden.to(device=x.device, dtype=x.dtype) if self._isolated else x
+        golden = stage_of(self._golden, name, x)
+        self.errors[name] = error(rows(x[: len(golden)].cpu()), rows(golden))
+        return golden.to(device=x.device, dtype=x.dtype, copy=True) if self._isolated else x
 
 
 class Keeping:
-    """A tap that keeps every stage, on the CPU, and feeds the next one the golden's where that is given."""
+    """A tap that keeps every stage, on the CPU, and feeds the next one the golden's where that is given.
 
-    def __init__(self, feed: Mapping[str, Tensor] | None = None, dtype: torch.dtype | None = None) -> None:
-        self._feed, self._dtype = feed, dtype
+    ``most``: how many inputs are kept of a batch.
+    """
+
+    def __init__(
+        self, feed: Mapping[str, Tensor] | None = None, dtype: torch.dtype | None = None, most: int | None = None
+    ) -> None:
+        self._feed, self._dtype, self._most = feed, dtype, most
         self.stages: dict[str, Tensor] = {}
 
     def __call__(self, name: str, x: Tensor) -> Tensor:
         """Keep a stage, and pass on what the next one is fed."""
-        self.stages[name] = x.to(device="cpu", dtype=self._dtype or x.dtype, copy=True)
-        return x if self._feed is None else self._feed[name].to(device=x.device, dtype=x.dtype)
+        self.stages[name] = x[: self._most].to(device="cpu", dtype=self._dtype or x.dtype, copy=True)
+        if self._feed is None:
+            return x
+        return stage_of(self._feed, name, x).to(device=x.device, dtype=x.dtype, copy=True)
+
+
+def stage_of(golden: Mapping[str, Tensor], name: str, x: Tensor) -> Tensor:
+    """Return the golden's stage for a candidate's ``x``; raise InputError for a name or a shape that is not its own.
+
+    The golden may hold fewer inputs than the batch has.
+    """
+    known = golden.get(name)
+    if known is None:
+        raise InputError(f"the candidate shows a stage {name!r}", expected=f"one of {', '.join(golden)}")
+    if x.shape[1:] != known.shape[1:] or len(x) < len(known):
+        raise InputError(
+            f"the candidate's stage {name} has shape {list(x.shape)}", expected=f"{list(known.shape)}, the golden's"
+        )
+    return known
 
 
 def rows(x: Tensor) -> Tensor:
@@ -67,7 +84,18 @@ def encode(run: Run, pixels: Tensor, tap: Tap | None = None) -> dict[str, Tensor
     parts = []
     for first, batch in enumerate(pixels.split(BATCH)):
         features = run(batch, None if first else tap)
-        parts.append({name: tensor.cpu() for name, tensor in outputs_of(features).items()})
+        parts.append({name: tensor.detach().to("cpu", copy=True) for name, tensor in outputs_of(features).items()})
+    return joined(parts)
+
+
+def joined(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Join the outputs of batches, by name; raise InputError where a batch gave others than the first."""
+    for part in parts[1:]:
+        if part.keys() != parts[0].keys():
+            raise InputError(
+                f"a batch gave {', '.join(part)}, the one before it {', '.join(parts[0])}",
+                expected="the same outputs of every batch",
+            )
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from snellen._version import __version__
+from snellen.encoders.build import Encoder, build
 from snellen.model import Model
 from snellen.records.verify import Error, InputsRecord
 from snellen.verification import trusted
@@ -25,6 +26,9 @@ from snellen.verification.trusted import Arithmetic
 
 Progress = Callable[[str], None]
 
+STAGES_MOST = 2**30
+"""Bytes of stages that a golden keeps: of the first inputs only, where the encoder is large."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noise:
@@ -33,7 +37,7 @@ class Noise:
     outputs: dict[str, Error]
     cumulative: dict[str, Error]
     isolated: dict[str, Error]
-    digest: str  # sha256 of the outputs: whoever has the same is that run
+    digests: dict[str, str]  # sha256 of each output: whoever has the same bits is that run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +45,11 @@ class About:
     """What a golden belongs to: it judges no other encoder, recipe or input."""
 
     variant: str
-    weights: str  # digest of the native tensors as stored
+    weights: str  # digest of the native tensors as stored; "" of a model that has none
     encoder: str  # the configuration, as text
     recipe: str
     inputs: InputsRecord
+    method: str  # digest of the arithmetics of golden and trusted runs, and of how many inputs run together
     version: str
     torch: str
     machine: str
@@ -70,7 +75,7 @@ class Golden:
     @property
     def staged(self) -> Tensor:
         """The pixels of which there are stages, [b, 3, h, w]."""
-        return self.pixels[:BATCH]
+        return self.pixels[: len(next(iter(self.stages.values())))]
 
 
 def noises(dtype: str) -> dict[str, Arithmetic]:
@@ -92,13 +97,25 @@ def compute(model: Model, inputs: Inputs, wanted: Mapping[str, Arithmetic], prog
     """Compute the golden of a model on the CPU, and the noise of the trusted runs that are wanted."""
     encoder = model.encoder
     pixels = inputs.pixels(model.recipe)
-    keeping = Keeping(dtype=torch.float32)
+    keeping = Keeping(dtype=torch.float32, most=_staged(encoder, pixels))
     progress(f"golden: {len(pixels)} inputs in float64 on the CPU")
     outputs = encode(lambda batch, tap: trusted.run(encoder, batch, trusted.GOLDEN, tap), pixels, keeping)
     golden = Golden(
         about=about(model, inputs.record(pixels)), pixels=pixels, outputs=outputs, single={}, stages=keeping.stages
     )
     return with_noise(golden, model, wanted, progress)
+
+
+def _staged(encoder: Encoder, pixels: Tensor) -> int:
+    """Return of how many inputs the stages can be kept: those of a batch, or fewer where they are large."""
+    sizes: list[int] = []
+
+    def tap(_: str, x: Tensor) -> Tensor:
+        sizes.append(x.numel() * torch.float32.itemsize)
+        return x
+
+    build(encoder.config)(torch.empty(1, *pixels.shape[1:], device="meta"), tap=tap)
+    return max(1, min(BATCH, STAGES_MOST // sum(sizes)))
 
 
 def with_noise(golden: Golden, model: Model, wanted: Mapping[str, Arithmetic], progress: Progress) -> Golden:
@@ -130,7 +147,8 @@ def _noise(golden: Golden, model: Model, arithmetic: Arithmetic) -> tuple[Noise,
     outputs = encode(run, golden.pixels, free)  # type: ignore[arg-type]
     run(golden.staged, fed)
     errors = {name: error(rows(tensor), rows(golden.outputs[name])) for name, tensor in outputs.items()}
-    return Noise(outputs=errors, cumulative=free.errors, isolated=fed.errors, digest=digest(outputs)), outputs
+    digests = {name: digest({name: tensor}) for name, tensor in outputs.items()}
+    return Noise(outputs=errors, cumulative=free.errors, isolated=fed.errors, digests=digests), outputs
 
 
 def about(model: Model, inputs: InputsRecord) -> About:
@@ -142,6 +160,7 @@ def about(model: Model, inputs: InputsRecord) -> About:
         encoder=repr(model.encoder.config),
         recipe=record.recipe,
         inputs=inputs,
+        method=method(),
         version=__version__,
         torch=torch.__version__,
         machine=platform.machine(),
@@ -149,12 +168,19 @@ def about(model: Model, inputs: InputsRecord) -> About:
     )
 
 
+def method() -> str:
+    """Return a sha256 over how goldens and noise are computed here: noise of another method judges nothing."""
+    text = f"{trusted.GOLDEN} {trusted.LADDER} {trusted.REFERENCE} {BATCH}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def digest(tensors: Mapping[str, Tensor]) -> str:
     """Return a sha256 over tensors: names, dtypes, shapes and bytes, in the order of the names."""
     whole = hashlib.sha256()
     for name, tensor in _sorted(tensors.items()):
         whole.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        whole.update(tensor.detach().contiguous().view(torch.uint8).numpy().tobytes())
+        flat = tensor.detach().contiguous().reshape(-1)  # of a scalar too, which has no bytes to view otherwise
+        whole.update(flat.view(torch.uint8).numpy().data)
     return whole.hexdigest()
 
 

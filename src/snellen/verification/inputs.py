@@ -46,6 +46,7 @@ class Inputs:
     paths: tuple[Path, ...] = ()
     seeds: tuple[int, ...] = ()
     tensor: Tensor | None = None
+    left_out: int = 0  # images that were named, but are more than are used
 
     def pixels(self, recipe: Recipe) -> Tensor:
         """Return the pixels [n, 3, h, w], float32, as the recipe makes them. Raises ImageError."""
@@ -64,6 +65,7 @@ class Inputs:
             shape=tuple(pixels.shape),
             sha256=hashlib.sha256(pixels.contiguous().numpy().tobytes()).hexdigest(),
             seeds=self.seeds,
+            left_out=self.left_out,
         )
 
 
@@ -77,7 +79,7 @@ def images(paths: Iterable[str | Path]) -> Inputs:
     found = tuple(Path(path) for path in paths)
     if not found:
         raise UsageError("there is no image to compare on", todo="name images or a folder with some")
-    return Inputs("images", found[:MOST])
+    return Inputs("images", found[:MOST], left_out=max(0, len(found) - MOST))
 
 
 def seeded(seeds: Sequence[int]) -> Inputs:

@@ -1,6 +1,7 @@
 """The calibrated limits, declared here and nowhere else: what an error may be, given the reference's own.
 
-limit = FACTOR x the reference's error + the rounding of the golden itself to the dtype asked for.
+limit = FACTOR x the reference's error + the rounding of the golden itself to the dtype asked for (of a float32
+candidate that is expected in a half class: to that class).
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ In the lower classes the operands' rounding dominates, which is the same roundin
 standards of torch's own compiler tests and of CANN allow.
 """
 
+ROUNDOFF = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
+"""What rounding one number to the class costs at most. In these classes results may be rounded as well as operands,
+also those of stages that multiply nothing."""
+
 TOKEN = 1.5
 """How much wider the limit of the worst token is: the largest of many errors scatters more than their mean."""
 
@@ -28,11 +33,26 @@ NOISY = 0.1
 
 def limit(reference: Error, rounding: Error, precision: str) -> Error:
     """Return the limits of one output or stage; None where the reference is not finite."""
-    factor = FACTOR[precision]
+    factor, least = FACTOR[precision], ROUNDOFF.get(precision, 0.0)
     return Error(
-        frobenius=_limit(factor, reference.frobenius, rounding.frobenius),
-        token=_limit(factor * TOKEN, reference.token, rounding.token),
+        frobenius=_limit(factor, reference.frobenius, rounding.frobenius, least),
+        token=_limit(factor * TOKEN, reference.token, rounding.token, least),
     )
+
+
+def shown(stages: Iterable[tuple[str, Error, bool]]) -> dict[str, Error]:
+    """Return the reference's error of every stage that a candidate shows, from (name, reference's error, shown).
+
+    A stage that it does not show is made together with the next one, to whose reference it adds.
+    """
+    references: dict[str, Error] = {}
+    before: list[Error] = []
+    for name, reference, is_shown in stages:
+        before.append(reference)
+        if is_shown:
+            references[name] = together(before)
+            before = []
+    return references
 
 
 def ratio(error: Error, allowed: Error) -> float | None:
@@ -59,8 +79,8 @@ def within(error: Error, allowed: Error) -> bool:
     return found is not None and found <= 1
 
 
-def _limit(factor: float, reference: float | None, rounding: float | None) -> float | None:
-    return None if reference is None or rounding is None else factor * reference + rounding
+def _limit(factor: float, reference: float | None, rounding: float | None, least: float) -> float | None:
+    return None if reference is None or rounding is None else factor * reference + max(rounding, least)
 
 
 def _ratio(found: float | None, most: float | None) -> float | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from snellen.records.verify import Error, OutputRecord, TrialRecord
-from snellen.verification.limits import FACTOR, limit, ratio, together
+from snellen.verification.limits import FACTOR, limit, ratio, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,7 @@ def of_outputs(record: TrialRecord, precision: str | None = None) -> list[Ratio]
 
 
 def of_stages(record: TrialRecord) -> list[Ratio]:
-    """Return every stage's isolated error over its limit, in order; none where there is no reference.
-
-    A stage that the candidate does not show is made together with the next one, and adds to its limit.
-    """
+    """Return every stage's isolated error over its limit, in order; none where there is no reference."""
     if record.expect not in FACTOR or any(record.expect not in stage.ladder for stage in record.stages):
         return []
     return list(_of_stages(record))
@@ -60,12 +57,11 @@ def _of_output(output: OutputRecord, precision: str) -> Ratio:
 
 
 def _of_stages(record: TrialRecord) -> Iterator[Ratio]:
-    before: list[Error] = []
+    given = ((stage.name, stage.ladder[record.expect], stage.isolated is not None) for stage in record.stages)
+    references = shown(given)
     for stage in record.stages:
-        before.append(stage.ladder[record.expect])
         if stage.isolated is not None:
-            yield over(stage.name, stage.isolated, together(before), stage.rounding, record.expect)
-            before = []
+            yield over(stage.name, stage.isolated, references[stage.name], stage.rounding, record.expect)
 
 
 def over(what: str, error: Error, reference: Error, rounding: Error, precision: str) -> Ratio:

@@ -2,50 +2,31 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import time
 from collections.abc import Callable, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
-import torch
 from torch import nn
 
 from snellen import devices, runtimes
-from snellen._version import __version__
 from snellen.devices import Device
 from snellen.devices.rounding import PRECISIONS
 from snellen.errors import UsageError
 from snellen.model import Model
 from snellen.records.reading import plain
-from snellen.records.verify import CandidateRecord, Check, Error, OutputRecord, StageRecord, Toggle, TrialRecord
+from snellen.records.verify import Check, Error, OutputRecord, StageRecord, Toggle, TrialRecord
 from snellen.runtimes.base import Runner
 from snellen.verification import audit, behaviour, candidate, close, rules, selftest, trusted
 from snellen.verification.candidate import Observed
-from snellen.verification.drift import BATCH, rows
+from snellen.verification.circumstances import Clock, candidate_record, environment
+from snellen.verification.drift import rows
 from snellen.verification.golden import Golden, Noise, Progress, compute, key, noises, with_noise
 from snellen.verification.inputs import Inputs, photographs
-from snellen.verification.limits import NOISY, limit, together
+from snellen.verification.limits import NOISY, limit, shown
 from snellen.verification.metrics import compare, image, rounding
 
 Candidate = Runner | nn.Module | Callable[..., Any]
-
-
-@dataclass
-class Clock:
-    """Seconds by part of the trial."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def part(self, name: str) -> Any:
-        """Count what happens inside to a part."""
-        start = time.perf_counter()
-        yield
-        self.seconds[name] = round(time.perf_counter() - start, 3)
 
 
 def verify(  # noqa: PLR0913  (each is a question a person asks by itself, and all have a good default)
@@ -74,6 +55,12 @@ def verify(  # noqa: PLR0913  (each is a question a person asks by itself, and a
     say = progress or (lambda _: None)
     expect = _expected(dtype, expect)
     rules.check(rule)
+    if candidate is not None and runtime != "eager":
+        raise UsageError(
+            f"a candidate was given beside the runtime {runtime}",
+            expected="one of the two",
+            todo="leave one of them out",
+        )
     _check_trusted(model, inputs, golden)
     clock, started = Clock(), datetime.now(timezone.utc).isoformat(timespec="seconds")
     place = devices.resolve(device)
@@ -124,13 +111,11 @@ class Case:
         with clock.part("selftest"):
             self.say("self-test")
             arithmetic = trusted.REFERENCE[self.dtype] if self.expect == self.dtype else trusted.LADDER[self.expect]
-            tested = selftest.run(self.golden, self.model.encoder, arithmetic, limits[self.expect])
-        missed = audit.worst(seen.errors, limits[self.expect])
+            noise = self.classes[self.expect]
+            tested = selftest.run(self.golden, self.model.encoder, arithmetic, noise, limits[self.expect])
         with clock.part("close_look"):
             rounding_of = self._close_look(seen)
-            toggles: tuple[Toggle, ...] = ()
-            if missed is None or missed > 1:
-                toggles = audit.toggle(self.runner, self.golden, limits, self.expect, self.say)
+            toggles, repeats = self._audit(seen, limits)
         own = {name: _wider(limits[self.expect][name], seen.errors[name]) for name in seen.errors}
         behaved = (
             *behaviour.checks(seen.reruns, own),
@@ -140,18 +125,36 @@ class Case:
             outputs = tuple(self._output(name, seen) for name in seen.outputs)
         return TrialRecord(
             model=plain(self.model.record.to_dict()),
-            candidate=_candidate_record(self.runner, self.dtype),
+            candidate=candidate_record(self.runner, self.dtype),
             inputs=self.golden.about.inputs,
             dtype=self.dtype,
             expect=self.expect,
             outputs=outputs,
             stages=tuple(self._stage(name, seen, rounding_of) for name in self.golden.stages),
-            checks=(*tested, self._calm(), *seen.placement, *behaved),
+            checks=(*tested, self._calm(), *seen.placement, *behaved, *repeats),
             toggles=toggles,
             cause=next((" and ".join(t.switches) for t in toggles if t.explains), None),
             golden=self.golden.source,
-            environment=_environment(),
+            environment=environment(),
         )
+
+    def _audit(
+        self, seen: Observed, limits: Mapping[str, Mapping[str, Error]]
+    ) -> tuple[tuple[Toggle, ...], tuple[Check, ...]]:
+        """Look for the switch that explains it, where an output or a stage is beyond its limit."""
+        stages = self._stage_limits(seen, self.expect)
+        found = (audit.worst(seen.errors, limits[self.expect]), audit.worst(seen.isolated, stages) if stages else 0.0)
+        if all(value is not None and value <= 1 for value in found):
+            return (), ()
+        missed = audit.Missed(limits, self.expect, stages)
+        toggles, repeats = audit.toggle(self.runner, self.golden, missed, self.say)
+        return toggles, (repeats,)
+
+    def _stage_limits(self, seen: Observed, precision: str) -> dict[str, Error]:
+        """Return the limits of the stages that the candidate shows."""
+        noise = self.classes[precision].isolated
+        references = shown((name, noise[name], name in seen.isolated) for name in self.golden.stages)
+        return {name: limit(known, self._rounded(name), precision) for name, known in references.items()}
 
     def limits(self) -> dict[str, dict[str, Error]]:
         """Return the limits of every class, by output."""
@@ -165,13 +168,7 @@ class Case:
         """Name the rounding of every stage, for a candidate that was asked for in float32."""
         if self.dtype != "float32" or not seen.isolated:
             return {}
-        noise, before = self.golden.noise["float32"].isolated, list[Error]()
-        allowed = {}
-        for name in self.golden.stages:
-            before.append(noise[name])
-            if name in seen.isolated:  # what is not shown before it is made together with it
-                allowed[name] = limit(together(before), self._rounded(name), "float32")
-                before.clear()
+        allowed = self._stage_limits(seen, "float32")
         return close.precisions(self.golden, self.model.encoder, self.runner, seen.isolated, allowed)
 
     def _rounded(self, stage: str) -> Error:
@@ -222,6 +219,12 @@ def _runner(given: Candidate | None, runtime: str, model: Model, place: Device, 
     if given is None:
         return runtimes.make(runtime, model, place, dtype)
     if isinstance(given, Runner):
+        if (given.dtype, given.device.name) != (dtype, place.name):
+            raise UsageError(
+                f"the candidate runs in {given.dtype} on {given.device.name}",
+                expected=f"{dtype} on {place.name}, as was asked for",
+                todo="name the dtype and the device that the candidate has",
+            )
         return given
     if isinstance(given, nn.Module):
         return runtimes.of_module(given, model, place, dtype)
@@ -272,28 +275,3 @@ def _wider(allowed: Error, found: Error) -> Error:
         return b if a is None else a if b is None else max(a, b)
 
     return Error(frobenius=larger(allowed.frobenius, found.frobenius), token=larger(allowed.token, found.token))
-
-
-def _candidate_record(runner: Runner, dtype: str) -> CandidateRecord:
-    return CandidateRecord(
-        runtime=runner.runtime,
-        version=runner.version,
-        dtype=dtype,
-        device=runner.device.describe(),
-        simulated=runner.device.simulated,
-        stages=bool(runner.stages),
-        note=runner.note,
-        switches=audit.switches(runner),
-    )
-
-
-def _environment() -> dict[str, Any]:
-    return {
-        "snellen": __version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "batch": BATCH,
-    }

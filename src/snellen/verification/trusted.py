@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from snellen.devices import resolve
 from snellen.devices.rounding import How, Precision, lower
 from snellen.encoders.build import Encoder
 from snellen.encoders.features import Features, Tap
@@ -54,8 +55,14 @@ REFERENCE: dict[str, Arithmetic] = {
 
 @torch.inference_mode()
 def run(encoder: Encoder, pixels: Tensor, arithmetic: Arithmetic, tap: Tap | None = None) -> Features:
-    """Encode pixels [B, 3, h, w] on the CPU in an arithmetic; the tensors have its dtype."""
+    """Encode pixels [B, 3, h, w] on the CPU in an arithmetic; the tensors have its dtype.
+
+    Whatever this process has told torch about precision does not count: every switch of the CPU is strict meanwhile.
+    """
     with ExitStack() as stack:
+        for switch in resolve("cpu").switches():
+            if switch.lowers != "attention" and switch.read() != switch.strict:
+                stack.enter_context(switch.at(switch.strict))
         if arithmetic.dtype != torch.float32:
             stack.enter_context(_in_dtype(encoder, arithmetic.dtype))
         if arithmetic.dtype == torch.float16 or arithmetic.operands != "float32" or arithmetic.autocast:

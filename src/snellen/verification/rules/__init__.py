@@ -25,7 +25,7 @@ def check(name: str) -> None:
 
 
 def apply(name: str, record: TrialRecord) -> Verdict:
-    """Judge a record by a rule; one whose self-test failed has no verdict by any.
+    """Judge a record by a rule; none judges a record whose self-test failed, or in which the CPU met itself.
 
     Raises UnknownName for the rule, UsageError for a record that expects a class it has no reference for.
     """
@@ -36,11 +36,23 @@ def apply(name: str, record: TrialRecord) -> Verdict:
             expected=f"one of {', '.join(record.outputs[0].ladder)}",
             todo="verify again with this --expect",
         )
+    void = _void(record)
+    if void is not None:
+        return Verdict(rule=name, outcome="inconclusive", because=void, expected=record.expect)
+    return RULES[name](record)
+
+
+def _void(record: TrialRecord) -> str | None:
+    """Return why no rule can judge a record, or None."""
+    status = {check.name: check.status for check in record.checks}
+    untested = [name for name in ("selftest.golden", "selftest.perturbed") if status.get(name) in (None, "unknown")]
+    if untested:
+        return f"there is no verdict, for the record holds no self-test ({', '.join(untested)})"
     failed = next((c for c in record.checks if c.status == "fail" and c.name.startswith("selftest.")), None)
     if failed is not None:
-        because = f"there is no verdict, for the verifier failed its own test: {failed.because}"
-        return Verdict(rule=name, outcome="inconclusive", because=because, expected=record.expect)
-    return RULES[name](record)
+        return f"there is no verdict, for the verifier failed its own test: {failed.because}"
+    itself = next((c for c in record.checks if c.status == "fail" and c.name == "placement.independent"), None)
+    return None if itself is None else f"nothing was shown: {itself.because}"
 
 
 def concluded(record: TrialRecord, name: str) -> TrialRecord:

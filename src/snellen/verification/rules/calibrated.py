@@ -10,10 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from snellen.records.verify import Check, StageRecord, TrialRecord, Verdict, Verdicts
+from snellen.verification.limits import NOISY
 from snellen.verification.ratios import Ratio, of_outputs, of_stages, over
 from snellen.verification.rules.sentences import beyond, met, where
 
 NAME = "calibrated"
+
+ASKED = ("behaviour.order", "behaviour.batch")
+"""Questions that a pass says were left open, where they were."""
 
 
 def judge(record: TrialRecord) -> Verdict:
@@ -61,8 +65,12 @@ def _unsure(record: TrialRecord) -> str | None:
         return f"there is no verdict: {unsound.because}"
     if not record.outputs:
         return "there is no verdict: no output of the candidate could be compared"
+    noisy = [o.name for o in record.outputs if (o.ladder[record.expect].frobenius or 0.0) > NOISY]
+    if noisy:
+        return f"there is no verdict: the CPU's own {record.expect} run is over {NOISY:.0%} off in {', '.join(noisy)}"
     elsewhere = _failed(record, "placement.")
-    return f"it cannot be told what {record.candidate.runtime} does: {elsewhere.because}" if elsewhere else None
+    place = record.candidate.device.get("name", "the device")
+    return f"it did not run on {place} alone: {elsewhere.because}" if elsewhere else None
 
 
 def first_culprit(record: TrialRecord) -> str | None:
@@ -88,7 +96,9 @@ def _passed(record: TrialRecord, worst: Ratio) -> str:
     assert r is not None
     times = f"{e / r:.2f} times" if r else "as near as"
     because = f"{worst.what} lie {e:.2e} from float64, {times} the CPU's own {record.expect} run ({r:.2e})"
-    return f"{because}; {where(record)}"
+    open_questions = [c.name.partition(".")[2] for c in record.checks if c.status == "unknown" and c.name in ASKED]
+    left = f"; not looked at: {', '.join(open_questions)}" if open_questions else ""
+    return f"{because}; {where(record)}{left}"
 
 
 def _findings(record: TrialRecord, outputs: Iterable[Ratio], stages: Iterable[Ratio]) -> Iterator[str]:

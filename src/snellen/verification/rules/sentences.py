@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+from snellen.records.precision import BITS
 from snellen.records.verify import StageRecord, TrialRecord
-from snellen.verification.ratios import by_size, of_stages
-
-BITS = {"float32": 24, "hf32": 11, "float16": 11, "bfloat16": 8}
-"""Significant bits, the implicit one among them."""
+from snellen.verification.ratios import by_size, of_outputs, of_stages
 
 ORDER = tuple(BITS)
 
@@ -24,7 +22,9 @@ def met(record: TrialRecord) -> str | None:
     classes = [class_of(words) for words in known]
     if None in classes:  # where a switch explains what no emulation does, the size of the errors names the class
         return by_size(record) if record.cause else None
-    return max((c for c in classes if c is not None), key=ORDER.index)
+    told = max((c for c in classes if c is not None), key=ORDER.index)
+    # Where every stage is right and an output is not, the stages do not tell the class that was met.
+    return by_size(record) if told == "float32" else told
 
 
 def class_of(words: str) -> str | None:
@@ -35,22 +35,33 @@ def class_of(words: str) -> str | None:
 
 def beyond(record: TrialRecord, worst: str, culprit: str | None) -> str:
     """Say what lies beyond its limit, in one sentence a person can act on."""
-    lowered = [stage for stage in record.stages if stage.precision not in (None, "float32")]
+    beyond_limit = {r.what for r in of_stages(record) if not r.passes}
+    lowered = [s for s in record.stages if s.name in beyond_limit and s.precision not in (None, "float32")]
+    if any(check.name == "behaviour.repeats" and check.status == "unknown" for check in record.checks):
+        return _passing(worst, culprit)
     if lowered and all(class_of(stage.precision or "") for stage in lowered):
         return _lowered(record, lowered)
     if record.cause is not None:
         return _switched(record, culprit or worst)
-    if culprit is not None:
-        return _fault(record, culprit)
+    return _fault(record, culprit) if culprit is not None else _behind(record, worst)
+
+
+def _behind(record: TrialRecord, worst: str) -> str:
+    """Say of outputs that no stage explains where to look."""
     if not any(stage.isolated for stage in record.stages):
         return _sized(record, worst)
+    later = _later(record, worst)
+    if later:
+        return f"every stage is right, but {worst} is not for {later}: look at how batches after the first are run"
     return f"every stage is right, but {worst} is not: the fault lies behind the last stage, in how outputs are taken"
 
 
 def where(record: TrialRecord) -> str:
     """Say how far the candidate was looked at."""
     count = sum(stage.isolated is not None for stage in record.stages)
-    return f"all {count} stages are within their limits" if count else "outputs only, for it shows no stages"
+    if not count:
+        return "outputs only, for it shows no stages"
+    return f"all {count} stages are within their limits" if count > 1 else "the one stage it shows is within its limit"
 
 
 def _lowered(record: TrialRecord, lowered: list[StageRecord]) -> str:
@@ -63,6 +74,12 @@ def _lowered(record: TrialRecord, lowered: list[StageRecord]) -> str:
         f"{asked}; behaves like {worst} (about {BITS[worst]} bits), first visible at {first} ({', '.join(words)}); "
         f"{_others(record, lowered)}: {_cause(record)}"
     )
+
+
+def _passing(worst: str, culprit: str | None) -> str:
+    """Say that the error was there once and gone when the run was repeated."""
+    at = f"{culprit} (fed the golden's input)" if culprit else worst
+    return f"{at} was beyond its limit in one run and within it when repeated: look for what changes from run to run"
 
 
 def _switched(record: TrialRecord, first: str) -> str:
@@ -84,9 +101,13 @@ def _others(record: TrialRecord, lowered: list[StageRecord]) -> str:
 
 def _cause(record: TrialRecord) -> str:
     if record.cause is not None:
-        return f"{record.cause} is the cause, for with it set strict the run passes"
+        several = " and " in record.cause
+        return f"{record.cause} {'are' if several else 'is'} the cause, for set to strict the run passes"
     if record.toggles:
         return "no precision switch explains it, for the device lowers it with all of them strict"
+    loose = [s.name for s in record.candidate.switches if s.value != s.strict]
+    if loose:
+        return f"{', '.join(loose)} not strict, which was not tried: verify again with this class expected"
     return "every precision switch is strict already, so the runtime or the device lowers it by itself"
 
 
@@ -106,12 +127,28 @@ def _fault(record: TrialRecord, culprit: str) -> str:
     )
 
 
+def _later(record: TrialRecord, worst: str) -> str:
+    """Return the inputs that are wrong, where all of them are in batches after the first, whose stages were seen."""
+    output = next(o for o in record.outputs if o.name == worst)
+    first = record.environment.get("batch", len(output.images))
+    allowed = next(r.allowed.frobenius for r in of_outputs(record) if r.what == worst) or 0.0
+    wrong = [
+        index
+        for index, image in enumerate(output.images)
+        if image.relative_frobenius is None or image.relative_frobenius > allowed
+    ]
+    if not wrong or wrong[0] < first:
+        return ""
+    return f"inputs {wrong[0] + 1} to {wrong[-1] + 1}" if len(wrong) > 1 else f"input {wrong[0] + 1}"
+
+
 def _sized(record: TrialRecord, worst: str) -> str:
     """Say by size alone, where no stages are shown, which class the error is of."""
     name = by_size(record)
     if name is None:
         return f"{worst} lies further from float64 than any precision class explains: look for a fault"
     return (
-        f"asked for {record.dtype}; {worst} errs as much as {name} would (about {BITS[name]} bits): {_cause(record)}; "
+        f"asked for {record.dtype}; {worst} errs more than {record.expect}, at most as {name} would "
+        f"(about {BITS[name]} bits): {_cause(record)}; "
         "without stages a fault of that size cannot be told from it"
     )
