@@ -673,3 +673,72 @@ def test_an_unknown_rule_offers_the_others():
 def test_resolve_still_refuses_what_is_not_there():
     with pytest.raises(SnellenError):
         resolve("npu:9999")
+
+
+class Wavering(Emulated):
+    """Wrong in its first run only."""
+
+    def __init__(self, encoder, arithmetic, switches=()):
+        super().__init__(encoder, arithmetic, switches)
+        self.runs = 0
+
+    def run(self, pixels, tap=None):
+        self.runs += 1
+        features = super().run(pixels, tap)
+        return dataclasses.replace(features, patches=features.patches * 1.01) if self.runs == 1 else features
+
+
+def test_no_switch_is_blamed_for_an_error_that_does_not_come_again():
+    state = {"conv": True}
+    wavering = Wavering(encoder_of(DINOV3).encoder, Arithmetic(), (light("conv", "convolution", state),))
+    record = judged(DINOV3, wavering, expect="hf32")
+    assert record.verdict.outcome == "fail"
+    assert record.cause is None
+    assert not record.toggles
+    assert "within it when repeated" in record.verdict.because
+
+
+def test_no_rule_passes_the_cpu_against_itself():
+    record = verify(encoder_of(DINOV3), golden=golden_of(DINOV3))
+    assert {verdict.outcome for verdict in record.verdicts} == {"inconclusive"}
+    assert "name another --device, --runtime or --dtype" in record.verdict.because
+
+
+def test_a_record_without_its_self_test_has_no_verdict():
+    record = judged(DINOV3, Emulated(encoder_of(DINOV3).encoder, Arithmetic()))
+    bare = dataclasses.replace(record, checks=())
+    assert {rules.apply(name, bare).outcome for name in rules.RULES} == {"inconclusive"}
+
+
+def test_outputs_that_do_not_depend_on_the_input_are_said_to_be_so():
+    def same(pixels):
+        with Halved():
+            one = encoder_of(DINOV3).encoder(pixels[:1] * 0)
+        return {name: x.expand(len(pixels), *x.shape[1:]) for name, x in one.named().items() if x.numel()}
+
+    record = judged(DINOV3, same)
+    assert record.verdict.outcome == "fail"
+    assert "does not look at them" in {c.name: c.because for c in record.checks}["behaviour.stale"]
+
+
+def test_a_candidate_beside_another_runtime_is_refused():
+    with pytest.raises(UsageError, match="beside the runtime timm"):
+        judged(DINOV3, Emulated(encoder_of(DINOV3).encoder, Arithmetic()), runtime="timm")
+
+
+def test_a_pass_says_what_was_not_looked_at():
+    one = compute(encoder_of(DINOV3), given(photographs(SUBJECTS[DINOV3], 1)), noises("float32"), lambda _: None)
+    record = verify(encoder_of(DINOV3), candidate=Emulated(encoder_of(DINOV3).encoder, Arithmetic()), golden=one)
+    assert record.verdict.because.endswith("not looked at: order, batch")
+
+
+def test_large_encoders_keep_the_stages_of_fewer_inputs(monkeypatch):
+    monkeypatch.setattr("snellen.verification.golden.STAGES_MOST", 400_000)
+    golden = compute(encoder_of(DINOV3), given(photographs(SUBJECTS[DINOV3], 6)), noises("float32"), lambda _: None)
+    assert 1 <= len(golden.staged) < 6
+    record = verify(encoder_of(DINOV3), candidate=Emulated(encoder_of(DINOV3).encoder, Arithmetic()), golden=golden)
+    assert record.verdict.outcome == "pass"
+    spoilt = deepcopy(encoder_of(DINOV3).encoder)
+    spoilt.blocks[2].norm1.eps = 1e-3
+    record = verify(encoder_of(DINOV3), candidate=Emulated(spoilt, Arithmetic()), golden=golden)
+    assert record.verdict.culprit == "block.02"

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from snellen.cli import show as terminal
+from snellen.errors import Unavailable
 
 if TYPE_CHECKING:
     from snellen.records.verify import TrialRecord, Verdict
@@ -30,25 +32,54 @@ def exit_code(verdict: Verdict | None, *, strict: bool) -> int:
     return int(verdict.exit_code or (strict and verdict.outcome == "limited"))
 
 
-def show(record: TrialRecord, output: str | None, *, as_json: bool, quiet: bool) -> None:
-    """Print the report, or the one JSON document, and write the file that was asked for.
+def check(path: Path, endings: Collection[str]) -> None:
+    """Refuse, before anything is run, a file of another ending or in a folder that cannot be written to.
 
-    With a file the report is talk, and ``quiet`` leaves it out; a verdict that is bad is still said, in one line.
-    Raises Unavailable where the file cannot be written.
+    Raises UsageError for the ending, Unavailable where the disk refuses.
     """
-    if output:
-        _save(record, Path(output))
+    from snellen import draft
+
+    draft.check(path, endings)
+    draft.Draft(path).discard(lambda: None)
+
+
+def show(record: TrialRecord, output: str | None, *, as_json: bool, quiet: bool, strict: bool = False) -> None:
+    """Print the report, or the one JSON document, and then write the file that was asked for.
+
+    With a file the report is talk, and ``quiet`` leaves it out; a verdict that is bad, or one on a simulated device, is
+    still said, in one line. So it is where the file cannot be written after all: Unavailable is raised then.
+    """
     if as_json:
         terminal.document(record.to_dict())
     elif output:
         terminal.say(_report(record).rstrip("\n"), quiet=quiet)
     else:
         click.echo(_report(record), nl=False)
-    if output:
-        terminal.say(f"written to {output}", quiet=quiet)
-    if (as_json or output) and (quiet or as_json) and exit_code(record.verdict, strict=True):
-        verdict = record.verdict
-        terminal.say(f"{verdict.outcome}: {verdict.because}" if verdict else "no verdict: see the self-test")
+    brief = quiet or as_json
+    told = bool(as_json or output) and brief and _worth_a_line(record, output)
+    if told:
+        terminal.say(_line(record))
+    if not output:
+        return
+    try:
+        _save(record, Path(output), strict=strict)
+    except Unavailable:
+        if brief and not told:
+            terminal.say(_line(record))
+        raise
+    terminal.say(f"written to {output}", quiet=quiet)
+
+
+def _worth_a_line(record: TrialRecord, output: str | None) -> bool:
+    """Tell whether the outcome is said to somebody who wants no report."""
+    return bool(exit_code(record.verdict, strict=True) or (record.candidate.simulated and output))
+
+
+def _line(record: TrialRecord) -> str:
+    """Return the verdict in one line; one on a simulated device says so first."""
+    verdict = record.verdict
+    said = f"{verdict.outcome}: {verdict.because}" if verdict else "no verdict: see the self-test"
+    return f"SIMULATED: {said}" if record.candidate.simulated else said
 
 
 def _report(record: TrialRecord) -> str:
@@ -64,13 +95,13 @@ def _report(record: TrialRecord) -> str:
     return text.replace(line, line.replace(word, click.style(word, fg=colour, bold=True), 1), 1)
 
 
-def _save(record: TrialRecord, path: Path) -> None:
+def _save(record: TrialRecord, path: Path, *, strict: bool) -> None:
     """Write the record as JSON, or as JUnit XML, by the ending."""
     from snellen import draft
     from snellen.report import junit
 
     if path.suffix.lower() == ".xml":
-        text = junit.trial(record)
+        text = junit.trial(record, strict=strict)
     else:
         text = json.dumps(record.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     with draft.writing(path), draft.drafted(path) as file:

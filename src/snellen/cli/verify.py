@@ -5,27 +5,25 @@ In: a model and a place to try it, or the record of an earlier trial. Out: a ver
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import sys
-from collections.abc import Collection
-from dataclasses import dataclass
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from click.core import ParameterSource
 
-from snellen.cli import options, show, verdict
-from snellen.errors import UnknownName, UsageError
+from snellen.cli import options, saved, show, verdict
+from snellen.errors import DeviceUnavailable, ImageError, UsageError
 
 if TYPE_CHECKING:
     from snellen.model import Model
-    from snellen.records.verify import TrialRecord, Verdict
+    from snellen.records.verify import TrialRecord
     from snellen.verification.golden import Golden
     from snellen.verification.inputs import Inputs
-
-CALIBRATED = "calibrated"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +77,16 @@ EXCLUDED = (
 )
 """Options that are not taken together, and what is expected of the two."""
 
-WEIGHTS, RECIPE, DEVICE, DTYPE = options.ENCODER[1:]
+FULL = ("out of memory", "can't allocate memory")
+"""What torch and its devices say of a memory that is full; not all of them raise torch.OutOfMemoryError."""
+
+LONGEST = 19
+"""Digits of the largest seed; Python refuses to read numbers of thousands."""
+
+WEIGHTS, RECIPE, DEVICE, _ = options.ENCODER[1:]
+DTYPE = click.option(  # the reference is float64: there is nothing above it to judge it by
+    "--dtype", metavar="NAME", default="float32", show_default=True, help="float32, bfloat16, float16."
+)
 
 
 @click.command(short_help="Try an encoder in another place: a verdict.")
@@ -94,7 +101,7 @@ WEIGHTS, RECIPE, DEVICE, DTYPE = options.ENCODER[1:]
 @options.quiet
 @click.option("--images", metavar="DIR|FILE", multiple=True, help="Compare on these; repeatable.  [default: our own]")
 @click.option("--seeds", metavar="LIST", help="Compare on random pixels instead: 42,123,256.")
-@click.option("--rule", metavar="NAME", help=f"How the verdict is reached.  [default: {CALIBRATED}]")
+@click.option("--rule", metavar="NAME", help=f"How the verdict is reached.  [default: {saved.CALIBRATED}]")
 @click.option("--expect", metavar="CLASS", help="The precision required: float32, hf32, ...  [default: the dtype's]")
 @click.option("--save-golden", metavar="FILE", type=click.Path(), help="Keep the golden in a .golden file.")
 @click.option("--golden", metavar="FILE", type=click.Path(), help="Compare with a golden made elsewhere.")
@@ -109,6 +116,9 @@ def verify(context: click.Context, /, **given: Any) -> int:
     dtype lies from it. With -o a .json record or a .xml report (JUnit) is written, and the report goes to stderr.
     --from judges a record again by any rule; that needs neither the model nor the device.
 
+    SNELLEN_SIMULATE=npu:NAME=VALUE,... sets what --simulate starts: arithmetic (float32, hf32, float16, bfloat16),
+    devices, memory_bytes, missing (aten::gelu+...), launch_seconds.
+
     The exit code is 0 for pass and limited, 1 for fail, 3 for inconclusive.
 
     \b
@@ -118,27 +128,29 @@ def verify(context: click.Context, /, **given: Any) -> int:
     """
     asked = Asked(**given)
     _check(asked, {name for name in given if context.get_parameter_source(name) is not ParameterSource.DEFAULT})
-    record = _judged_again(asked) if asked.saved else _tried(asked)
-    verdict.show(record, asked.output, as_json=asked.as_json, quiet=asked.quiet)
+    if asked.saved is None:
+        with _named(asked.device):
+            record = _tried(asked)
+    else:
+        record = saved.judged_again(asked.saved, asked.rule, asked.expect)
+    verdict.show(record, asked.output, as_json=asked.as_json, quiet=asked.quiet, strict=asked.strict)
     return verdict.exit_code(record.verdict, strict=asked.strict)
 
 
 def _check(asked: Asked, given: Collection[str]) -> None:
     """Refuse what does not go together before anything is loaded."""
-    from snellen import draft
-
     run = [name for name in RUN if name in given]
-    if asked.saved and run:
+    if asked.saved is not None and run:
         _apart("from", run[0], "a record of a trial that was run before, and nothing to run")
-    if not asked.saved and asked.model is None:
+    if asked.saved is None and asked.model is None:
         raise UsageError(
             "no model was named", expected="MODEL, or --from RECORD", todo="snellen models lists the names"
         )
     for one, other, expected in EXCLUDED:
         if one in given and other in given:
             _apart(one, other, expected)
-    if asked.output:
-        draft.check(Path(asked.output), verdict.ENDINGS)
+    if asked.output is not None:
+        verdict.check(Path(asked.output), verdict.ENDINGS)
 
 
 def _apart(one: str, other: str, expected: str) -> NoReturn:
@@ -151,47 +163,78 @@ def _apart(one: str, other: str, expected: str) -> NoReturn:
 
 def _tried(asked: Asked) -> TrialRecord:
     """Run the trial. The model is loaded where the golden is computed: in float32 on the CPU."""
-    from snellen import draft
     from snellen.model import load
     from snellen.verification import bundle
     from snellen.verification.trial import verify as run
 
-    if asked.save_golden:
-        draft.check(Path(asked.save_golden), (bundle.ENDING,))
+    if asked.save_golden is not None:
+        verdict.check(Path(asked.save_golden), (bundle.ENDING,))
     if asked.simulate:
-        _simulate(asked.device)
+        _simulate(asked)
     assert asked.model is not None  # _check has seen to it
     inputs = _inputs(asked)
     model = load(asked.model, weights=asked.weights, recipe=asked.recipe)
-    golden = _golden(asked, model, inputs)
-    return run(
+    start = time.perf_counter()
+    golden, kept = _golden(asked, model, inputs)
+    spent = time.perf_counter() - start
+    record = run(
         model,
         device=asked.device,
         runtime=asked.runtime,
         dtype=asked.dtype,
         inputs=inputs if golden is None else None,
         golden=golden,
-        rule=asked.rule or CALIBRATED,
+        rule=asked.rule or saved.CALIBRATED,
         expect=asked.expect,
         progress=asked.say,
     )
+    return record if golden is None else _with_golden(record, kept, spent)
 
 
-def _golden(asked: Asked, model: Model, inputs: Inputs | None) -> Golden | None:
-    """Return the golden that was named, or the one that shall be kept; None where the trial makes its own."""
+def _golden(asked: Asked, model: Model, inputs: Inputs | None) -> tuple[Golden | None, str]:
+    """Return the golden that was named, or the one that is kept, and where; None where the trial makes its own."""
     from snellen.verification import bundle, golden
     from snellen.verification import inputs as kinds
 
-    if asked.golden:
+    if asked.golden is not None:
         found = bundle.load(asked.golden)
         bundle.check_belongs(found, model)
-        return found
-    if not asked.save_golden:
-        return None
+        return found, ""
+    if asked.save_golden is None:
+        return None, ""
     made = golden.compute(model, inputs or kinds.photographs(), golden.every_noise(), asked.say)
     seal = bundle.save(asked.save_golden, made)
     asked.say(f"golden written to {asked.save_golden}, sha256 {seal}")
-    return made
+    return made, f"kept in {Path(asked.save_golden).name}, sha256 {seal[:16]}"
+
+
+def _with_golden(record: TrialRecord, kept: str, spent: float) -> TrialRecord:
+    """Say where the golden was kept, and count what it took outside of the trial to its seconds."""
+    seconds = {part: round(s + spent, 3) if part in {"golden", "total"} else s for part, s in record.seconds.items()}
+    golden = f"{record.golden}, {kept}" if kept else record.golden
+    return replace(record, golden=golden, seconds=seconds)
+
+
+@contextmanager
+def _named(device: str) -> Iterator[None]:
+    """Name what is no fault of snellen's: an image to compare on that is none, and memory that ran out.
+
+    An image is one of many elsewhere, and exit code 1; here it is what the verdict was to rest on. Raises UsageError
+    and DeviceUnavailable.
+    """
+    try:
+        yield
+    except ImageError as error:
+        raise UsageError(error.seen, expected=error.expected, todo=error.todo or "leave it out") from error
+    except (MemoryError, RuntimeError) as error:  # (RuntimeError: torch.OutOfMemoryError, and what the CPU raises)
+        said = str(error).strip().partition("\n")[0]
+        if not isinstance(error, MemoryError) and not any(word in said for word in FULL):
+            raise
+        raise DeviceUnavailable(
+            f"the memory ran out in a trial on {device}: {said or 'no message'}",
+            expected="room for the golden in float64 on the CPU, and for the encoder on the device",
+            todo="end what else is there, try fewer images, or choose another device or a smaller --dtype",
+        ) from error
 
 
 def _inputs(asked: Asked) -> Inputs | None:
@@ -208,63 +251,25 @@ def _inputs(asked: Asked) -> Inputs | None:
 
 def _seeds(text: str) -> list[int]:
     words = [word.strip() for word in text.split(",")]
-    if not all(word.isascii() and word.isdecimal() for word in words):
+    if not all(word.isascii() and word.isdecimal() and len(word) <= LONGEST for word in words):
         raise UsageError(
-            f"the seeds are {text!r}", expected="whole numbers from 0, separated by commas", todo="42,123,256"
+            f"the seeds are {text[:60]!r}",
+            expected="whole numbers from 0 to 2**63 - 1, separated by commas",
+            todo="42,123,256",
         )
     return [int(word) for word in words]
 
 
-def _simulate(device: str) -> None:
+def _simulate(asked: Asked) -> None:
     """Start the simulated device; refuse a dry run on anything else, or it would be a trial that nobody wanted."""
     from snellen import devices
     from snellen.devices import simulated
+    from snellen.report.terminal import SIMULATED
 
-    simulated.start()
-    if not devices.resolve(device).simulated:
+    if not simulated.from_environment():
+        simulated.start()
+    if not devices.resolve(asked.device).simulated:
         raise UsageError(
-            f"--simulate was given, and {device} is not simulated", expected="--device npu", todo="name it"
+            f"--simulate was given, and {asked.device} is not simulated", expected="--device npu", todo="name it"
         )
-
-
-# ---- a saved record
-
-
-def _judged_again(asked: Asked) -> TrialRecord:
-    """Read a saved record and judge it: by the rule asked for, or the one that it was judged by. Needs no torch."""
-    from snellen.verification import rules
-
-    assert asked.saved is not None  # whoever calls has looked
-    record = _read(Path(asked.saved))
-    if asked.expect:
-        known = [name for output in record.outputs for name in output.ladder]
-        if asked.expect not in known:
-            raise UnknownName("precision class in this record", asked.expect, known)
-        record = dataclasses.replace(record, expect=asked.expect)
-    before = record.verdict
-    rule = asked.rule or (before.rule if before else CALIBRATED)
-    rules.check(rule)
-    if before is None:  # the trial did not trust itself; no rule can mend that
-        show.say("the record holds no verdict, for its self-test failed; it gets none here")
-        return record
-    judged = rules.concluded(record, rule)
-    _compare(before, judged.verdict)
-    return judged
-
-
-def _compare(before: Verdict, after: Verdict | None) -> None:
-    """Say so where the same rule concludes otherwise than it did: a figure, the class required or the rule changed."""
-    if after and before.rule == after.rule and before.outcome != after.outcome:
-        show.say(f"note: {after.rule} concluded {before.outcome} when the record was made, and {after.outcome} now")
-
-
-def _read(path: Path) -> TrialRecord:
-    from snellen.records.reading import read_trial
-
-    expected, todo = "a record that snellen verify wrote: -o trial.json", "check the path"
-    try:
-        return read_trial(json.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise UsageError(f"{str(path)!r} cannot be read: {error.strerror}", expected=expected, todo=todo) from error
-    except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
-        raise UsageError(f"{str(path)!r} is no JSON: {error}", expected=expected, todo=todo) from error
+    asked.say(SIMULATED)

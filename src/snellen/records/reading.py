@@ -16,11 +16,15 @@ from functools import cache
 from typing import Any, Literal, NoReturn, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from snellen.errors import UsageError
-from snellen.records.verify import SCHEMA, TrialRecord
+from snellen.records.verify import SCHEMA, Error, ImageMetrics, Metrics, TrialRecord
 
 T = TypeVar("T")
 
 MARKER = "SIMULATED"
+MEASURED = (Metrics, ImageMetrics, Error)
+SIGNED = ("gain", "snr_db")
+"""The figures of these that may have either sign, beside cosines."""
+
 AGAIN = "take the file as snellen wrote it, or make it again"
 
 
@@ -28,13 +32,16 @@ def read_trial(document: object) -> TrialRecord:
     """Return the trial that ``TrialRecord.to_dict`` made ``document`` of.
 
     Raises UsageError, naming the place, where it is of another schema, or a field is missing, unknown or of another
-    type, or where it is marked as simulated and says that it was not.
+    type, or a figure that none can be, or where it is marked as simulated and says that it was not.
     """
     if not isinstance(document, Mapping):
         _refuse(f"the document is {_said(document)}", f"an object with the schema {SCHEMA!r}")
     if document.get("schema") != SCHEMA:
         _refuse(f"the schema is {_shown(document.get('schema'))}", f"{SCHEMA!r}")
     record = read(TrialRecord, {key: value for key, value in document.items() if key not in {"schema", MARKER}})
+    origin = record.model.get("origin")
+    if origin is not None and not isinstance(origin, Mapping):  # the one part of a model that is read further
+        _refuse(f"model.origin is {_said(origin)}", "an object")
     if MARKER in document and not record.candidate.simulated:
         _refuse(f"the document is marked {MARKER}, and candidate.simulated is false", "both, or neither")
     return record
@@ -55,7 +62,21 @@ def read(cls: type[T], document: object, at: str = "") -> T:
         _refuse(f"{_inside(at, missing[0])} is missing", f"every field of a {cls.__name__}")
     if unknown:
         _refuse(f"{_inside(at, unknown[0])} is no field of a {cls.__name__}", ", ".join(kinds))
-    return cls(**{name: _value(kind, document[name], _inside(at, name)) for name, kind in kinds.items()})
+    values = {name: _value(kind, document[name], _inside(at, name)) for name, kind in kinds.items()}
+    if cls in MEASURED:
+        _check_sizes(values, at)
+    return cls(**values)
+
+
+def _check_sizes(values: Mapping[str, object], at: str) -> None:
+    """Refuse what no comparison gives: distances, ratios and counts below 0, cosines beyond 1."""
+    for name, value in values.items():
+        if name in SIGNED or not isinstance(value, (int, float)):
+            continue
+        if "cosine" in name and abs(value) > 1:
+            _refuse(f"{_inside(at, name)} is {value}", "a cosine, from -1 to 1")
+        if "cosine" not in name and value < 0:
+            _refuse(f"{_inside(at, name)} is {value}", "a number from 0")
 
 
 def plain(value: object) -> Any:

@@ -13,6 +13,7 @@ from snellen.report.text import GAP, Column, cells, clip, cosine, figure, shape,
 from snellen.verification.ratios import of_outputs, of_stages
 
 CANDIDATE, REFERENCE = "c", "r"
+HEADS = (("runs freely", "freely"), ("fed the golden input", "fed the golden", "fed"))  # the second where room is short
 NAMES = 18  # cells for the name of a stage or output
 SMALLEST = 8  # cells of a plot
 ROOMY = 100  # a terminal this wide gets all columns
@@ -21,15 +22,15 @@ OUTPUTS = (
     Column(header="output"),
     Column(header="shape", right=True, goes=1),
     Column(header="error", right=True),
-    Column(header="trusted", right=True),
+    Column(header="trusted", right=True),  # in the class required, whose limit the next column is about
     Column(header="/ limit", right=True),
     Column(header="token", right=True),
     Column(header="cosine", right=True),
     Column(header="max abs", right=True),
 )
 LEGEND = (
-    "error: |candidate - golden| / |golden|; trusted: the same of the trusted run on the CPU; token: the error of the "
-    "worst token; / limit: the larger of the two over its calibrated limit, missed above 1"
+    "error: |candidate - golden| / |golden|; trusted: the same of the trusted run on the CPU in {}; token: the error "
+    "of the worst token; / limit: the larger of the two over its calibrated limit, missed above 1"
 )
 
 
@@ -39,7 +40,7 @@ def outputs(record: TrialRecord, width: int) -> Iterator[str]:
         yield "  none: nothing was compared"
         return
     yield from table(OUTPUTS, (_output(record, output) for output in record.outputs), width, indent="  ")
-    yield from wrapped(LEGEND, width, first="  ")
+    yield from wrapped(LEGEND.format(_classes(record, record.outputs)), width, first="  ")
     for output in record.outputs:
         if output.golden.nonfinite:
             said = f"{output.golden.nonfinite} of {output.golden.elements} numbers are not finite where they should be"
@@ -59,6 +60,16 @@ def stage_over_limit(record: TrialRecord, stage: StageRecord) -> float | None:
     return next((r.value for r in of_stages(record) if r.what == stage.name), None)
 
 
+def trusted(record: TrialRecord, part: OutputRecord | StageRecord) -> tuple[str, Error]:
+    """Return the run that judges an output, or a stage fed the golden's input: its precision class and its error.
+
+    It is that of the class required; where the record holds none, that of the dtype asked for.
+    """
+    if record.expect in part.ladder:
+        return record.expect, part.ladder[record.expect]
+    return record.dtype, part.reference if isinstance(part, OutputRecord) else part.reference_isolated
+
+
 def worst_output(record: TrialRecord) -> OutputRecord | None:
     """Return the output furthest above its limit, one that is not finite before all others; empty ones never."""
 
@@ -70,7 +81,7 @@ def worst_output(record: TrialRecord) -> OutputRecord | None:
 
 
 def _output(record: TrialRecord, output: OutputRecord) -> tuple[str, ...]:
-    golden, reference = output.golden, output.reference
+    golden, (_, reference) = output.golden, trusted(record, output)
     none = "empty" if not golden.elements else "not finite" if golden.nonfinite else "-"
     return (
         clip(output.name, NAMES),
@@ -133,10 +144,10 @@ def drift(record: TrialRecord, width: int) -> Iterator[str]:
     names = min(max(cells(stage.name) for stage in record.stages), NAMES)
     sizes = [max(map(cells, column)) for column in columns]
     room = max((width - names - 4 - sum(sizes) - len(GAP) * (len(sizes) + 1)) // 2, SMALLEST)
-    axis = LogAxis.over(_errors(record.stages), room)
+    axis = LogAxis.over(_errors(record), room)
     margin = " " * (names + 4)
-    heads = (f"{'runs freely':<{room}}", f"{'fed the golden input':<{room}}")
-    yield margin + GAP.join([clip(head, room) for head in heads] + _padded([c[0] for c in columns], sizes))
+    heads = [f"{_fitting(names, room):<{room}}" for names in HEADS]
+    yield margin + GAP.join(heads + _padded([c[0] for c in columns], sizes))
     yield margin + GAP.join([f"{axis.labels():<{room}}"] * 2).rstrip()
     yield margin + GAP.join([axis.ruler()] * 2)
     culprit = record.verdict.culprit if record.verdict else None
@@ -144,16 +155,23 @@ def drift(record: TrialRecord, width: int) -> Iterator[str]:
         start = f"{'>' if stage.name == culprit else ' '} {_name(stage.name, names)}"
         plots = [
             axis.row(_marks(stage.cumulative, stage.reference_cumulative)),
-            axis.row(_marks(stage.isolated, stage.reference_isolated)),
+            axis.row(_marks(stage.isolated, trusted(record, stage)[1])),
         ]
         yield GAP.join([start, *plots, *_padded([c[number] for c in columns], sizes)]).rstrip()
     yield from wrapped(_legend(record, culprit), width, first="  ")
 
 
+def _fitting(names: Sequence[str], room: int) -> str:
+    """Return the first name that fits, the longest standing first; the last one cut where none does."""
+    return next((name for name in names if cells(name) <= room), clip(names[-1], room))
+
+
 def _legend(record: TrialRecord, culprit: str | None) -> str:
-    parts = [f"c candidate, r trusted run on the CPU in {record.dtype}; isolated: error of the stage alone"]
+    free, fed = record.dtype, _classes(record, record.stages)
+    runs = free if free == fed else f"{free} (runs freely) and {fed} (fed the golden input)"
+    parts = [f"c candidate, r trusted run on the CPU in {runs}; isolated: error of the stage alone"]
     if all(stage.isolated is None and stage.cumulative is None for stage in record.stages):
-        parts = ["r trusted run on the CPU; the candidate shows no stages"]
+        parts = [f"r trusted run on the CPU in {runs}; the candidate shows no stages"]
     if culprit in {stage.name for stage in record.stages}:
         parts.append(f"> first culprit: {culprit}")
     return "; ".join(parts)
@@ -183,9 +201,15 @@ def _marks(candidate: Error | None, reference: Error) -> dict[str, float | None]
     return marks if candidate is None else {**marks, CANDIDATE: candidate.frobenius}
 
 
-def _errors(stages: Sequence[StageRecord]) -> Iterator[float | None]:
-    for stage in stages:
-        for error in (stage.cumulative, stage.isolated, stage.reference_cumulative, stage.reference_isolated):
+def _classes(record: TrialRecord, parts: Sequence[OutputRecord] | Sequence[StageRecord]) -> str:
+    """Name the class of the runs that judge these parts; one class for all of them, in any record of a trial."""
+    return " or ".join(dict.fromkeys(trusted(record, part)[0] for part in parts))
+
+
+def _errors(record: TrialRecord) -> Iterator[float | None]:
+    for stage in record.stages:
+        fed = trusted(record, stage)[1]
+        for error in (stage.cumulative, stage.isolated, stage.reference_cumulative, fed):
             yield None if error is None else error.frobenius
 
 

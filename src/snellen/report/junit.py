@@ -4,8 +4,9 @@ In: a trial's record. Out: XML as Jenkins, GitLab and others read it: one suite,
 output, each stage (fed the golden's input) and each check. Elements and attributes are those of the schema that
 Jenkins' xUnit plugin publishes (junit-10.xsd).
 
-Only the verdict fails a trial, so that its case carries the trial's time and its outcome: a failure for fail, an error
-for inconclusive. The other cases say where it went wrong; one that no rule judged alone is skipped, never passed.
+Only the verdict fails a trial, so that its case carries the trial's time and its outcome: a failure for fail (and for
+limited, where that was asked for), an error for inconclusive. The other cases say where it went wrong; one that no
+rule judged alone is skipped, never passed.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from typing import Literal
 from xml.etree import ElementTree
 
 from snellen.records.verify import Check, Error, OutputRecord, StageRecord, TrialRecord
-from snellen.report.curves import over_limit, stage_over_limit
-from snellen.report.terminal import SIMULATED
+from snellen.report.curves import over_limit, stage_over_limit, trusted
+from snellen.report.terminal import SIMULATED, is_failed
 from snellen.report.text import figure, shape
 
 Kind = Literal["passed", "failure", "error", "skipped"]
@@ -39,10 +40,13 @@ class Case:
     printed: str = ""
 
 
-def trial(record: TrialRecord) -> str:
-    """Return the trial as a JUnit document, ending in a line break."""
+def trial(record: TrialRecord, *, strict: bool = False) -> str:
+    """Return the trial as a JUnit document, ending in a line break; ``strict`` makes a limited verdict a failure.
+
+    One on a simulated device says so in a comment before everything else, and in the name of the suite.
+    """
     cases = [
-        _verdict(record),
+        _verdict(record, strict),
         *(_output(record, output) for output in record.outputs),
         *(_stage(record, stage) for stage in record.stages),
         *map(_check, record.checks),
@@ -53,22 +57,25 @@ def trial(record: TrialRecord) -> str:
     for attribute, kind in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         counts[attribute] = str(sum(case.kind == kind for case in cases))
     whole = ElementTree.Element("testsuites", {"name": "snellen.verification", **_without(counts, "skipped")})
-    suite = ElementTree.SubElement(whole, "testsuite", {"name": name, **counts})
+    simulated = record.candidate.simulated
+    marked = f"SIMULATED {name}" if simulated else name
+    suite = ElementTree.SubElement(whole, "testsuite", {"name": marked, **counts})
     if record.started_at:
         suite.set("timestamp", _clean(record.started_at)[:19])  # UTC, to the second: what the schema's readers take
     _properties(suite, record)
     for case in cases:
         _add(suite, case, name, spent)
     ElementTree.indent(whole)
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ElementTree.tostring(whole, encoding="unicode")}\n'
+    comment = f"<!-- {SIMULATED} -->\n" if simulated else ""
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{comment}{ElementTree.tostring(whole, encoding="unicode")}\n'
 
 
-def _verdict(record: TrialRecord) -> Case:
+def _verdict(record: TrialRecord, strict: bool) -> Case:
     verdict = record.verdict
     if verdict is None:
         return Case(group="verdict", name="verdict", kind="error", message="no verdict was reached")
-    kinds: dict[str, Kind] = {"fail": "failure", "inconclusive": "error"}
-    lines = [*verdict.findings, f"cause: {record.cause}" if record.cause else ""]
+    kinds: dict[str, Kind] = {"fail": "failure", "inconclusive": "error", "limited": "failure" if strict else "passed"}
+    lines = [*verdict.findings, f"cause: {record.cause}" if record.cause and is_failed(record) else ""]
     if verdict.outcome == "limited":
         lines.insert(0, f"limited: {verdict.because}")
     return Case(
@@ -83,10 +90,11 @@ def _verdict(record: TrialRecord) -> Case:
 def _output(record: TrialRecord, output: OutputRecord) -> Case:
     golden = output.golden
     over = over_limit(record, output)
+    run, reference = trusted(record, output)
     lines = (
         f"shape {shape(output.shape)}",
-        f"error {figure(golden.relative_frobenius)}, of the trusted run {figure(output.reference.frobenius)}",
-        f"worst token {figure(golden.worst_token)}, of the trusted run {figure(output.reference.token)}",
+        f"error {figure(golden.relative_frobenius)}, of the trusted run in {run} {figure(reference.frobenius)}",
+        f"worst token {figure(golden.worst_token)}, of the trusted run in {run} {figure(reference.token)}",
         f"over the calibrated limit {figure(over)}",
     )
     kind, message = _judged(record, over)
@@ -102,6 +110,7 @@ def _output(record: TrialRecord, output: OutputRecord) -> Case:
 
 def _stage(record: TrialRecord, stage: StageRecord) -> Case:
     over = stage_over_limit(record, stage)
+    run, reference = trusted(record, stage)
     kind, message = _judged(record, over)
     if stage.isolated is None:
         kind, message = "skipped", record.candidate.note or "the candidate shows no stages"
@@ -110,8 +119,9 @@ def _stage(record: TrialRecord, stage: StageRecord) -> Case:
     elif _to_blame(record, stage):
         kind, message = "failure", f"the first culprit: error {figure(stage.isolated.frobenius)} on the golden's input"
     lines = (
-        f"isolated {_figures(stage.isolated)}, of the trusted run {_figures(stage.reference_isolated)}",
-        f"cumulative {_figures(stage.cumulative)}, of the trusted run {_figures(stage.reference_cumulative)}",
+        f"isolated {_figures(stage.isolated)}, of the trusted run in {run} {_figures(reference)}",
+        f"cumulative {_figures(stage.cumulative)}, "
+        f"of the trusted run in {record.dtype} {_figures(stage.reference_cumulative)}",
         f"isolated over the calibrated limit {figure(over)}",
         f"behaves like {stage.precision}" if stage.precision else "",
     )

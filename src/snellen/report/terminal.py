@@ -6,7 +6,7 @@ those of the rules, figures those of the record.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from snellen.records.verify import CandidateRecord, Check, TrialRecord, Verdict
 from snellen.report import curves
@@ -15,6 +15,9 @@ from snellen.report.text import Column, clip, figure, one_line, shape, table, wr
 SIMULATED = "SIMULATED: the device was simulated; these figures say nothing about hardware"
 WIDTH = 100
 LABELS = 11  # cells for the labels of the head
+CHANGED = "selftest.perturbed"
+NAMED = 3  # image files that are named in the head
+NAME = 24  # cells for the name of one
 DIGEST = 12  # letters of a digest that are shown
 
 CHECKS = (
@@ -24,17 +27,18 @@ CHECKS = (
     Column(header="because"),
 )
 SWITCHES = (
+    Column(header=""),  # what stands out comes first, where no terminal is too narrow for it
     Column(header="switch"),
     Column(header="value"),
-    Column(header="strict value"),
-    Column(header=""),
+    Column(header="strict", goes=1),  # where it goes, the line below still says it of those that differ
 )
 TOGGLES = (
-    Column(header="with strict"),
+    Column(header="explains it"),
     Column(header="class met"),
     Column(header="ratio", right=True),
-    Column(header=""),
+    Column(header="with strict"),  # may be several, and then takes several lines
 )
+LOOSE = "!"
 RULES = (Column(header="rule"), Column(header="outcome"), Column(header="ratio", right=True), Column(header="because"))
 
 
@@ -52,6 +56,11 @@ def trial(record: TrialRecord, width: int = WIDTH) -> str:
 def outcome(verdict: Verdict | None) -> str:
     """Return the outcome in capitals; NO VERDICT where none was reached."""
     return verdict.outcome.upper() if verdict else "NO VERDICT"
+
+
+def is_failed(record: TrialRecord) -> bool:
+    """Tell whether there is something to explain: a cause beside any other outcome would accuse what did no harm."""
+    return record.verdict is not None and record.verdict.outcome == "fail"
 
 
 def _head(record: TrialRecord, width: int) -> Iterator[str]:
@@ -91,7 +100,15 @@ def _inputs(record: TrialRecord) -> str:
     drawn = f" from the seeds {', '.join(map(str, inputs.seeds))}" if inputs.seeds else ""
     kind = {"random": "random pixels", "pixels": "pixels handed over"}.get(inputs.kind, inputs.kind)
     more = f" ({inputs.left_out} more were named and left out)" if inputs.left_out else ""
-    return f"{kind}{drawn}{more}, {shape(inputs.shape)}, sha256 {inputs.sha256[:DIGEST]}"
+    named = f" {_names(inputs.names)}" if inputs.kind == "images" else ""
+    return f"{kind}{named}{drawn}{more}, {shape(inputs.shape)}, sha256 {inputs.sha256[:DIGEST]}"
+
+
+def _names(names: Sequence[str]) -> str:
+    """Return the first few names, shortened, and how many others there are."""
+    others = f" and {len(names) - NAMED} others" if len(names) > NAMED + 1 else ""
+    shown = names[:NAMED] if others else names
+    return ", ".join(clip(name, NAME) for name in shown) + others
 
 
 def _verdict(record: TrialRecord, width: int) -> Iterator[str]:
@@ -108,7 +125,7 @@ def _verdict(record: TrialRecord, width: int) -> Iterator[str]:
         yield from _labelled("precision", met, width)
     if verdict.culprit:
         yield from _labelled("culprit", verdict.culprit, width)
-    if record.cause:
+    if record.cause and is_failed(record):
         yield from _labelled("cause", record.cause, width)
     if verdict.ratio is not None:
         yield from _labelled("ratio", f"{figure(verdict.ratio)} times the limit, at the worst place", width)
@@ -120,37 +137,39 @@ def _checks(record: TrialRecord, width: int) -> Iterable[str]:
     """Show what failed before what limits, what is unknown and what passed."""
     order = {"fail": 0, "warn": 1, "unknown": 2, "pass": 3}
     checks = sorted(record.checks, key=lambda check: order[check.status])
-    rows = [(check.name, check.status, _measured(check), check.because) for check in checks]
+    rows = [(check.name, check.status, measured(check), check.because) for check in checks]
     return table(CHECKS, rows, width, indent="  ") if rows else ["  none"]
 
 
-def _measured(check: Check) -> str:
+def measured(check: Check) -> str:
+    """Return what a check found, and the limit that it was held to; a dash where it is no number."""
     if check.value is None:
         return "-"
+    if check.name == CHANGED and check.limit is not None:  # the one check that passes above its limit
+        return f"{figure(check.value)}, must exceed {figure(check.limit)}"
     return figure(check.value) + (f" of {figure(check.limit)}" if check.limit is not None else "")
 
 
 def _switches(record: TrialRecord, width: int) -> Iterator[str]:
     switches = record.candidate.switches
     if switches:
-        rows = [(s.name, s.value, s.strict, "" if s.value == s.strict else "not strict") for s in switches]
+        rows = [("" if s.value == s.strict else LOOSE, s.name, s.value, s.strict) for s in switches]
         yield from table(SWITCHES, rows, width, indent="  ")
-    if record.toggles:
+        loose = [f"{s.name} (strict: {s.strict})" for s in switches if s.value != s.strict]
+        if loose:
+            yield from wrapped(f"looser than strict: {', '.join(loose)}", width, first=f"  {LOOSE}  ")
+    if record.toggles and is_failed(record):
         rows = [
             (
-                ", ".join(toggle.switches),
+                "yes" if toggle.explains else "no",
                 toggle.precision or "no known one",
                 figure(toggle.error),
-                _explains(toggle.explains),
+                ", ".join(toggle.switches),
             )
             for toggle in record.toggles
         ]
         yield from table(TOGGLES, rows, width, indent="  ")
         yield from wrapped(f"cause: {record.cause or 'no switch explains it'}", width, first="  ")
-
-
-def _explains(explains: bool) -> str:
-    return "explains it" if explains else "does not explain it"
 
 
 def _rules(record: TrialRecord, width: int) -> Iterable[str]:

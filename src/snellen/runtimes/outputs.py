@@ -42,9 +42,9 @@ def understood(output: Any, config: EncoderConfig, grid: tuple[int, int], batch:
     if isinstance(output, Mapping):
         return _features(_of_mapping(output, config), shapes, grid)
     if isinstance(output, (Tensor, np.ndarray)):
-        return _features(_of_tensor(_tensor("the output", output), shapes), shapes, grid)
+        return _features(_of_tensor(_tensor("output", output), shapes), shapes, grid)
     raise UsageError(
-        f"the candidate returned a {type(output).__name__}", expected=UNDERSTOOD, todo="return one of these"
+        f"the candidate returned {a(type(output).__name__)}", expected=UNDERSTOOD, todo="return one of these"
     )
 
 
@@ -64,6 +64,11 @@ def shapes_of(config: EncoderConfig, grid: tuple[int, int], batch: int) -> dict[
     }
     absent = {"cls": not first, "logits": not classes}
     return {name: shape for name, shape in shapes.items() if not absent.get(name)}
+
+
+def a(noun: str) -> str:
+    """Return a noun with its article: a list, an int."""
+    return f"{'an' if noun[:1].lower() in set('aeiou') else 'a'} {noun}"
 
 
 def _of_mapping(output: Mapping[str, Any], config: EncoderConfig) -> dict[str, Tensor]:
@@ -157,4 +162,4 @@ def _tensor(name: str, value: Any) -> Tensor:
     if isinstance(x, Tensor) and x.is_floating_point():
         return x
     kind = f"{x.dtype} tensor" if isinstance(x, (Tensor, np.ndarray)) else type(x).__name__
-    raise UsageError(f"the candidate's {name} is a {kind}", expected="a tensor of floating-point numbers")
+    raise UsageError(f"the candidate's {name} is {a(kind)}", expected="a tensor of floating-point numbers")

@@ -22,7 +22,7 @@ from snellen.encoders.vit import ViT
 from snellen.errors import UsageError
 from snellen.model import Model
 from snellen.runtimes.base import Runner, check_tap
-from snellen.runtimes.outputs import understood
+from snellen.runtimes.outputs import a, understood
 from snellen.runtimes.parameters import check_range, tensors_of
 
 NO_STAGES = "a candidate of one's own shows stages where it has an attribute stages and takes tap="
@@ -63,7 +63,7 @@ def of_callable(fn: Callable[..., Any], model: Model, device: Device, dtype: str
     """
     device.check_dtype(dtype)
     if not callable(fn):
-        raise UsageError(f"the candidate is a {type(fn).__name__}", expected="a module, or a function of pixels")
+        raise UsageError(f"the candidate is {a(type(fn).__name__)}", expected="a module, or a function of pixels")
     return Own(fn, model, device, dtype)
 
 

@@ -24,7 +24,7 @@ def switches(runner: Runner) -> tuple[SwitchRecord, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """What has to be met: the limits of every class by output, the class required, and the limits of stages, if any."""
+    """What has to be met: the limits of every class by output, the class required, and those of stages that count."""
 
     limits: Mapping[str, Mapping[str, Error]]
     expect: str

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -54,10 +55,13 @@ def save(path: str | Path, golden: Golden) -> str:
     text = json.dumps(document)
     seal = _seal(text, tensors)
     with draft.writing(target), draft.drafted(target) as file:
+        file.touch()
+        mode = file.stat().st_mode & 0o777  # what the umask leaves of a new file; safetensors leaves it to its owner
         try:
             save_file(tensors, str(file), metadata={"golden": text, "seal": seal})
         except SafetensorError as error:  # so it calls what the disk says
             raise OSError(str(error)) from error
+        file.chmod(mode)
     return seal
 
 
@@ -102,6 +106,8 @@ def check_belongs(golden: Golden, model: Model) -> None:
             )
     names = ("variant", "weights", "encoder", "recipe")
     other = [name for name in names if getattr(mine, name) != getattr(theirs, name)]
+    if other[:1] == ["variant"]:  # another network altogether: everything else follows from it
+        other = other[:1]
     if other:
         raise UsageError(
             f"the golden belongs to another model: {'; '.join(_difference(name, mine, theirs) for name in other)}",
@@ -126,7 +132,26 @@ def _difference(name: str, mine: About, theirs: About) -> str:
     here, there = str(getattr(mine, name)), str(getattr(theirs, name))
     if name == "weights":
         here, there = here[:16], there[:16]
+    if name == "encoder":
+        return _difference_of_encoders(here, there)
     return f"{name} {there} there, {here} here"
+
+
+def _difference_of_encoders(here: str, there: str) -> str:
+    """Name the fields in which two configurations differ, which are texts: ``ViTConfig(width=384, depth=12, ...)``."""
+    (kind, mine), (other, theirs) = _fields(here), _fields(there)
+    if kind != other:
+        return f"encoder {other} there, {kind} here"
+    different = [name for name in mine | theirs if mine.get(name) != theirs.get(name)]
+    said = [f"{name} {theirs.get(name, 'absent')} there, {mine.get(name, 'absent')} here" for name in different]
+    return f"encoder with {', '.join(said)}" if said else f"encoder {there} there, {here} here"
+
+
+def _fields(encoder: str) -> tuple[str, dict[str, str]]:
+    """Take a configuration's text apart: its kind, and its values by name, which may hold commas themselves."""
+    kind, _, inside = encoder.partition("(")
+    pairs = (part.partition("=") for part in re.split(r", (?=\w+=)", inside.removesuffix(")")))
+    return kind, {name: value for name, _, value in pairs}
 
 
 def _tensors(golden: Golden) -> dict[str, Tensor]:

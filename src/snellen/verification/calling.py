@@ -27,9 +27,10 @@ def call(runner: Runner, pixels: Tensor, what: str, tap: Tap | None = None) -> F
         raise
     except Exception as error:  # (whatever somebody's code, library or driver raises)
         said = str(error).strip().partition("\n")[0] or "no message"
+        count = "1 input" if len(pixels) == 1 else f"{len(pixels)} inputs"
         raise CandidateError(
             f"the candidate ({runner.runtime} on {runner.device.name}) raised {type(error).__name__} {what}: {said}",
-            expected=f"features of {len(pixels)} inputs of {pixels.shape[2]} x {pixels.shape[3]} pixels",
+            expected=f"features of {count} of {pixels.shape[2]} x {pixels.shape[3]} pixels",
             todo="run it on such a batch by itself; nothing was judged",
         ) from error
     return features

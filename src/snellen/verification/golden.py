@@ -98,7 +98,7 @@ def compute(model: Model, inputs: Inputs, wanted: Mapping[str, Arithmetic], prog
     encoder = model.encoder
     pixels = inputs.pixels(model.recipe)
     keeping = Keeping(dtype=torch.float32, most=_staged(encoder, pixels))
-    progress(f"golden: {len(pixels)} inputs in float64 on the CPU")
+    progress(f"golden: {len(pixels)} {'input' if len(pixels) == 1 else 'inputs'} in float64 on the CPU")
     outputs = encode(lambda batch, tap: trusted.run(encoder, batch, trusted.GOLDEN, tap), pixels, keeping)
     golden = Golden(
         about=about(model, inputs.record(pixels)), pixels=pixels, outputs=outputs, single={}, stages=keeping.stages

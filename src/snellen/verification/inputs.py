@@ -35,6 +35,9 @@ MOST = 64
 REPORTED = (42, 123, 256, 789, 1024)
 """The seeds of the fifth report."""
 
+LARGEST = 2**63 - 1
+"""The largest seed that torch's generators take everywhere."""
+
 Kind = Literal["photographs", "images", "random", "pixels"]
 
 
@@ -83,10 +86,12 @@ def images(paths: Iterable[str | Path]) -> Inputs:
 
 
 def seeded(seeds: Sequence[int]) -> Inputs:
-    """Take normally distributed pixels, one input for each seed. Raises UsageError for none or one twice."""
-    if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
+    """Take normally distributed pixels, one input for each seed. Raises UsageError for none, one twice or too large."""
+    if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0 or max(seeds) > LARGEST:
         raise UsageError(
-            f"the seeds are {list(seeds)}", expected="different numbers from 0", todo=",".join(map(str, REPORTED))
+            f"the seeds are {list(seeds)}",
+            expected="different numbers from 0 to 2**63 - 1",
+            todo=",".join(map(str, REPORTED)),
         )
     return Inputs("random", seeds=tuple(seeds))
 

@@ -82,7 +82,15 @@ class Transformers(Guest):
 
 
 def built(model: Model) -> nn.Module:
-    """Let transformers build the network, with values of its own; raise Unavailable where it cannot."""
+    """Let transformers build the network, with values of its own; raise Unavailable where it cannot.
+
+    It imports most of itself, and torchvision, only here.
+    """
+    with importing("transformers"):
+        return _built(model)
+
+
+def _built(model: Model) -> nn.Module:
     import transformers
 
     config, document = model.encoder.config, _document(model)
