@@ -139,8 +139,31 @@ def test_a_bundle_of_other_weights_recipe_or_encoder_is_refused(bundled):
         verify(recipe, golden=golden)
     config = fresh()
     config.encoder.config = dataclasses.replace(config.encoder.config, eps=1e-3)
-    with pytest.raises(UsageError, match="encoder"):
+    with pytest.raises(UsageError, match="encoder") as caught:
         verify(config, golden=golden)
+    before = aim().encoder.config.eps
+    assert caught.value.seen == f"the golden belongs to another model: encoder with eps {before} there, 0.001 here"
+
+
+def test_a_golden_of_another_network_says_no_more_than_that(bundled):
+    other = fresh()
+    other.record = dataclasses.replace(other.record, variant="other", recipe="another")
+    other.encoder.config = dataclasses.replace(other.encoder.config, eps=1e-3)
+    with pytest.raises(UsageError) as caught:
+        bundle.check_belongs(bundled[1], other)
+    theirs = bundled[1].about.variant
+    assert caught.value.seen == f"the golden belongs to another model: variant {theirs} there, other here"
+
+
+def test_configurations_differ_field_by_field():
+    vit = "ViTConfig(width=4, depth=2, eps=1e-06)"
+    conv = "ConvNeXtConfig(depths=(3, 3, 9), widths=(96, 192, 384))"
+    assert bundle._difference_of_encoders(vit, conv) == "encoder ConvNeXtConfig there, ViTConfig here"
+    deeper = conv.replace("9", "27", 1)
+    assert bundle._difference_of_encoders(deeper, conv) == "encoder with depths (3, 3, 9) there, (3, 3, 27) here"
+    more = vit.replace(")", ", new=1)").replace("2", "3")
+    said = "encoder with depth 2 there, 3 here, new absent there, 1 here"
+    assert bundle._difference_of_encoders(more, vit) == said
 
 
 @pytest.mark.parametrize("where", [0.3, 0.6, 0.9])
@@ -266,7 +289,7 @@ MALFORMED = {
     "no float32 noise": (drop_at(*NOISE), "the noise of float32 is missing"),
     "no method": (drop_at("about", "method"), r"about\.method is missing"),
     "an error that is text": (set_at(*NOISE, "outputs", "patches", "token", value="0"), r"patches\.token is a string"),
-    "an error below 0": (set_at(*NOISE, "isolated", "block.01", "token", value=-1.0), "negative"),
+    "an error below 0": (set_at(*NOISE, "isolated", "block.01", "token", value=-1.0), r"token is -1\.0"),
     "an output without noise": (drop_at(*NOISE, "outputs", "pooled"), r"noise\.float32\.outputs lack 'pooled'"),
     "an output without digest": (drop_at(*NOISE, "digests", "pooled"), r"noise\.float32\.digests lack 'pooled'"),
     "a stage without noise": (drop_at(*NOISE, "isolated", "block.01"), r"isolated lack 'block\.01'"),
@@ -575,6 +598,29 @@ def test_a_golden_in_pieces_is_not_kept(bundled, tmp_path):
             tmp_path / "x.golden",
             dataclasses.replace(bundled[1], outputs={k: v.float() for k, v in bundled[1].outputs.items()}),
         )
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_a_golden_may_be_read_by_whom_the_umask_lets(bundled, tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        bundle.save(tmp_path / "x.golden", bundled[1])
+    finally:
+        os.umask(before)
+    assert (tmp_path / "x.golden").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_seeds_are_what_a_generator_takes():
+    assert seeded([0, 2**63 - 1]).pixels(aim().recipe).isfinite().all()
+    with pytest.raises(UsageError, match="the seeds are"):
+        seeded([2**63])
+
+
+@pytest.mark.parametrize(("count", "said"), [(1, "golden: 1 input in"), (2, "golden: 2 inputs in")])
+def test_one_input_is_one(count, said):
+    lines = []
+    compute(aim(), given(photographs(SUBJECT, count)), noises("float32"), lines.append)
+    assert lines[0].startswith(said)
 
 
 def test_a_disk_that_refuses_is_said(bundled, tmp_path, monkeypatch):

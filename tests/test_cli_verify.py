@@ -12,12 +12,14 @@ from xml.etree import ElementTree
 
 import click
 import pytest
+import torch
 
 import trial_records
 from fakes import picture
 from snellen.cli import verdict
 from snellen.cli.main import cli, main
 from snellen.cli.verify import RUN, Asked
+from snellen.errors import ImageError, Unavailable
 from snellen.records.reading import read_trial
 
 
@@ -141,7 +143,19 @@ def test_a_golden_is_read_or_kept(trials, capsys) -> None:
     assert (trials.run[-1][1]["golden"], trials.run[-1][1]["inputs"]) == ("made", None)
     assert trials.computed[0][1].seeds == (3,)
     assert trials.saved == [("b.golden", "made")]
-    assert "golden written to b.golden, sha256 seal" in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert "golden written to b.golden, sha256 seal" in err
+    assert "golden computed here, kept in b.golden, sha256 seal" in lines(out)
+
+
+def test_what_the_golden_took_outside_of_the_trial_is_counted(trials, monkeypatch) -> None:
+    from snellen.cli import verify
+
+    clock = iter((100.0, 107.5))
+    monkeypatch.setattr(verify.time, "perf_counter", lambda: next(clock))
+    trials.record = dataclasses.replace(trial_records.passing(), seconds={"golden": 0.25, "candidate": 1.0})
+    assert main(["verify", "vit", "--save-golden", "b.golden", "-o", "x.json", "--quiet"]) == 0
+    assert json.loads(Path("x.json").read_text())["seconds"] == {"golden": 7.75, "candidate": 1.0}
 
 
 def test_a_dry_run_is_one_on_a_simulated_device(trials, monkeypatch, capsys) -> None:
@@ -149,15 +163,24 @@ def test_a_dry_run_is_one_on_a_simulated_device(trials, monkeypatch, capsys) -> 
     from snellen.devices import simulated
 
     started = []
-    monkeypatch.setattr(simulated, "start", lambda: started.append(True))
+    monkeypatch.setattr(simulated, "start", lambda settings=None: started.append(settings))
+    monkeypatch.setattr(simulated, "started", lambda: False)
     monkeypatch.setattr(devices, "resolve", lambda name: SimpleNamespace(simulated=name == "npu"))
+    monkeypatch.delenv(simulated.VARIABLE, raising=False)
     trials.record = trial_records.simulated()
     assert main(["verify", "vit", "--simulate", "--device", "npu"]) == 1
-    assert started == [True]
-    assert capsys.readouterr().out.startswith("SIMULATED: ")
+    assert started == [None]
+    out, err = capsys.readouterr()
+    assert out.startswith("SIMULATED: ")
+    assert err.startswith("SIMULATED: ")
     assert main(["verify", "vit", "--simulate"]) == 2
     assert "cpu is not simulated" in capsys.readouterr().err
     assert len(trials.run) == 1
+    monkeypatch.setenv(simulated.VARIABLE, "npu:arithmetic=hf32,devices=1")
+    assert main(["verify", "vit", "--simulate", "--device", "npu"]) == 1
+    assert started[2:] == [simulated.Settings(arithmetic="hf32", devices=1)]  # once, and as the variable says
+    monkeypatch.setenv(simulated.VARIABLE, "npu:arithmetic=hf23")
+    assert main(["verify", "vit", "--simulate", "--device", "npu"]) == 2
 
 
 EXITS = {
@@ -187,7 +210,7 @@ def test_json_is_one_document(trials, capsys) -> None:
     out, err = capsys.readouterr()
     assert next(iter(json.loads(out))) == "SIMULATED"
     assert read_trial(json.loads(out)) == trials.record
-    assert err.startswith("fail: asked for float32; behaves like hf32")  # quiet, but what is bad is said
+    assert err.startswith("SIMULATED: fail: asked for float32; behaves like hf32")  # quiet, but what is bad is said
     trials.record = trial_records.passing()
     assert main(["verify", "vit", "--json", "--quiet"]) == 0
     assert capsys.readouterr().err == ""
@@ -208,6 +231,100 @@ def test_a_file_takes_the_place_of_stdout(trials, capsys) -> None:
     assert len(err.splitlines()) == 1
     assert ElementTree.parse("trial.xml").getroot().attrib["failures"] != "0"
     assert sorted(path.name for path in Path.cwd().glob(".*")) == []
+
+
+def test_a_verdict_on_a_simulated_device_never_goes_without_its_mark(trials, capsys) -> None:
+    trials.record = dataclasses.replace(trial_records.simulated(), verdict=trial_records.passing().verdict)
+    assert main(["verify", "vit", "-o", "trial.json", "--quiet"]) == 0
+    out, err = capsys.readouterr()
+    assert (out, err.startswith("SIMULATED: pass: every output"), len(err.splitlines())) == ("", True, 1)
+    trials.record = trial_records.passing()
+    assert main(["verify", "vit", "-o", "trial.json", "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("more", [[], ["--quiet"], ["--json"], ["--json", "--quiet"]])
+def test_a_disk_that_refuses_after_the_trial_does_not_take_the_verdict_along(more, trials, monkeypatch, capsys) -> None:
+    def refuse(record: object, path: Path, *, strict: bool) -> None:
+        raise Unavailable("the disk is full")
+
+    monkeypatch.setattr(verdict, "_save", refuse)
+    for record, word in ((trial_records.failing(), "fail"), (trial_records.passing(), "pass")):
+        trials.record = record
+        assert main(["verify", "vit", "-o", "trial.json", *more]) == 2
+        out, err = capsys.readouterr()
+        said = err.partition("error: the disk is full")[0]
+        assert f"verdict {word.upper()} (rule calibrated)" in lines(said) if not more else f"{word}: " in said
+        assert bool(out) == ("--json" in more)
+        assert "written to" not in err
+
+
+def test_where_nothing_can_be_written_nothing_is_run(trials, capsys) -> None:
+    for name, ending in (("-o", "json"), ("--save-golden", "golden")):
+        assert main(["verify", "vit", name, f"/proc/x.{ending}"]) == 2  # no file can be made there, even by root
+        assert f"'/proc/x.{ending}' cannot be written" in capsys.readouterr().err
+        assert main(["verify", "vit", name, f"here.{ending}"]) == 0
+        capsys.readouterr()
+    assert len(trials.loaded) == 2
+    assert sorted(path.name for path in Path.cwd().glob("*here*")) == ["here.json"]  # trying left nothing behind
+
+
+def test_a_limited_verdict_is_a_failure_in_junit_where_it_is_in_the_exit_code(trials) -> None:
+    trials.record = trial_records.limited()
+    for strict, failures in (([], "0"), (["--strict"], "1")):
+        assert main(["verify", "vit", "-o", "trial.xml", "--quiet", *strict]) == int(failures)
+        assert ElementTree.parse("trial.xml").getroot().attrib["failures"] == failures
+
+
+RAISED = {
+    "an image that is none": (
+        ImageError("'a.png' is no image", expected="one"),
+        "error: 'a.png' is no image\n  expected",
+    ),
+    "CUDA": (torch.OutOfMemoryError("CUDA out of memory. Tried"), "ran out in a trial on cpu: CUDA out of memory"),
+    "another device": (RuntimeError("MPS backend out of memory"), "ran out in a trial on cpu: MPS"),
+    "the CPU": (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "ran out in a trial on cpu"),
+    "Python": (MemoryError(), "ran out in a trial on cpu: no message"),
+}
+
+
+@pytest.mark.parametrize("name", RAISED)
+def test_what_is_no_fault_of_snellen_is_not_called_one(name, trials, monkeypatch, capsys) -> None:
+    import snellen.verification.trial
+
+    def raising(*_: object, **__: object) -> None:
+        raise RAISED[name][0]
+
+    monkeypatch.setattr(snellen.verification.trial, "verify", raising)
+    assert main(["verify", "vit"]) == 2
+    err = capsys.readouterr().err
+    assert RAISED[name][1] in err
+    assert "  next: " in err
+    assert "fault in snellen" not in err
+
+
+def test_what_is_a_fault_of_snellen_is_called_one(trials, monkeypatch, capsys) -> None:
+    import snellen.verification.trial
+
+    def raising(*_: object, **__: object) -> None:
+        raise RuntimeError("shapes do not fit")
+
+    monkeypatch.setattr(snellen.verification.trial, "verify", raising)
+    assert main(["verify", "vit"]) == 2
+    assert "RuntimeError: shapes do not fit\n  this is a fault in snellen" in capsys.readouterr().err
+
+
+def test_an_image_that_is_missing_is_wrong_usage_and_no_bad_verdict(place, capsys) -> None:
+    named = ["vit_small_patch16_224.augreg_in1k", "--weights", "seed:1", "--images", "gone.png"]
+    assert main(["verify", *named]) == 2
+    assert "'gone.png' does not exist" in capsys.readouterr().err
+
+
+def test_help_names_the_dtypes_that_are_judged_and_how_the_simulation_is_set(capsys) -> None:
+    assert main(["verify", "--help"]) == 0
+    words = " ".join(capsys.readouterr().out.split())
+    assert "--dtype NAME float32, bfloat16, float16. [" in words
+    assert "SNELLEN_SIMULATE=npu:" in words
 
 
 def test_the_outcome_has_a_colour_where_there_is_a_terminal(monkeypatch) -> None:
@@ -289,11 +406,22 @@ ERRORS = {
     "NaN": (["--from", "nan.json"], "verdict.ratio is nan"),
     "unknown rule": (["--from", "passing.json", "--rule", "calibratd"], "did you mean calibrated?"),
     "unknown class": (["--from", "passing.json", "--expect", "hf23"], "did you mean hf32?"),
+    "a class like no other": (
+        ["--from", "passing.json", "--expect", "foo"],
+        "one of float32, hf32, float16, bfloat16\n",
+    ),
+    "an empty class": (["--from", "passing.json", "--expect", ""], "named ''"),
+    "an empty record": (["--from", ""], "--from was given an empty path"),
+    "a model and an empty record": (["vit", "--from", ""], "--from and MODEL were both given"),
+    "an empty output": (["vit", "-o", ""], "expected: .json or .xml"),
+    "an origin of 5": (["--from", "origin.json"], "model.origin is a number"),
     "an unknown ending": (["vit", "-o", "x.html"], "expected: .json or .xml"),
     "a golden's ending": (["vit", "--save-golden", "x.npz"], "expected: .golden"),
     "seeds of words": (["vit", "--seeds", "one,two"], "the seeds are 'one,two'"),
     "no seeds": (["vit", "--seeds", ""], "the seeds are ''"),
     "a seed below nothing": (["vit", "--seeds", "1,-1"], "the seeds are '1,-1'"),
+    "a seed too large": (["vit", "--seeds", "9223372036854775808"], "from 0 to 2**63 - 1"),
+    "a seed far too large": (["vit", "--seeds", "9" * 5000], "from 0 to 2**63 - 1"),
     "a seed twice": (["vit", "--seeds", "1,1"], "the seeds are [1, 1]"),
     "no image": (["vit", "--images", "*.gif"], "matches no file"),
 }
@@ -304,6 +432,9 @@ def test_what_does_not_go_together_is_refused(case, trials, capsys) -> None:
     document = trial_records.passing().to_dict()
     del document["outputs"][1]["golden"]["cosine"]
     Path("tampered.json").write_text(json.dumps(document))
+    document = trial_records.passing().to_dict()
+    document["model"] = {**document["model"], "origin": 5}
+    Path("origin.json").write_text(json.dumps(document))
     Path("nan.json").write_text(Path("passing.json").read_text().replace('"ratio": 0.27', '"ratio": NaN'))
     Path("text.json").write_text("verdict: pass")
     Path("bytes.json").write_bytes(b"\xff\xfe{}")

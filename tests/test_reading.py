@@ -104,6 +104,14 @@ TAMPERED = {
     "simulated, as a word": (("candidate", "simulated"), "no", "candidate.simulated is a string"),
     "another schema": (("schema",), "snellen.verify/2", "the schema is 'snellen.verify/2'"),
     "no schema": (("schema",), REMOVE, "the schema is null"),
+    "a distance below 0": (("outputs", 0, "golden", "max_abs"), -1e-9, "outputs[0].golden.max_abs is -1e-09"),
+    "an error below 0": (("stages", 1, "isolated", "token"), -1, "stages[1].isolated.token is -1"),
+    "a rung below 0": (("outputs", 1, "ladder", "hf32", "frobenius"), -4e-4, "outputs[1].ladder.hf32.frobenius is -"),
+    "a count below 0": (("outputs", 0, "golden", "nonfinite"), -1, "outputs[0].golden.nonfinite is -1"),
+    "one input's below 0": (("outputs", 0, "images", 1, "mean_abs"), -1.0, "outputs[0].images[1].mean_abs is -1.0"),
+    "a cosine above 1": (("outputs", 0, "golden", "cosine"), 1.001, "outputs[0].golden.cosine is 1.001"),
+    "a cosine below -1": (("outputs", 0, "single", "p01_token_cosine"), -2, "outputs[0].single.p01_token_cosine is -2"),
+    "an origin of 5": (("model", "origin"), 5, "model.origin is a number"),
     "the golden's source": (("golden",), 3, "golden is a number"),
 }
 
@@ -132,6 +140,14 @@ def test_every_figure_is_needed() -> None:
         del whole["outputs"][1]["golden"][field.name]
         with pytest.raises(UsageError, match=rf"outputs\[1\]\.golden\.{field.name} is missing"):
             read_trial(whole)
+
+
+def test_figures_that_may_lie_below_0_do() -> None:
+    whole = document()
+    whole["outputs"][0]["golden"] |= {"gain": -0.5, "snr_db": -3.0, "cosine": -1.0, "mean_token_cosine": 1}
+    assert read_trial(whole).outputs[0].golden.gain == -0.5
+    whole["model"]["origin"] = None
+    assert read_trial(whole).model["origin"] is None
 
 
 @pytest.mark.parametrize("whole", [None, [], "record", 3, {}, {"schema": ["snellen.verify/1"]}])

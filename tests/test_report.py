@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 import trial_records
-from snellen.records.verify import Check
+from snellen.records.verify import Check, SwitchRecord
 from snellen.report import junit, terminal
 from snellen.report.plots import LogAxis
 from snellen.report.text import Column, cells, clip, cosine, figure, table, wrapped
@@ -214,14 +215,96 @@ def test_checks_stand_in_the_order_of_their_weight() -> None:
 def test_switches_toggles_and_rules() -> None:
     text = report("lowered", 80)
     lines = [" ".join(line.split()) for line in section(text, "SWITCHES")]
-    assert "torch.backends.cudnn.allow_tf32 True False not strict" in lines
+    assert "! torch.backends.cudnn.allow_tf32 True False" in lines
     assert "torch.backends.cuda.matmul.allow_tf32 False False" in lines
-    assert "torch.backends.cudnn.allow_tf32 float32 0.3 explains it" in lines
-    assert "torch.backends.cuda.matmul.allow_tf32 hf32 120 does not explain it" in lines
+    assert "! looser than strict: torch.backends.cudnn.allow_tf32 (strict: False)" in lines
+    assert "yes float32 0.3 torch.backends.cudnn.allow_tf32" in lines
+    assert "no hf32 120 torch.backends.cuda.matmul.allow_tf32" in lines
     assert lines[-1] == "cause: torch.backends.cudnn.allow_tf32"
     rules = [line.split()[:3] for line in section(text, "ALL RULES")]
     assert ["calibrated", "fail", "120"] in rules
     assert ["trimmed-1pct", "pass", "1.0e-4"] in rules
+
+
+ASCEND = (
+    SwitchRecord(name="torch.npu.conv.allow_hf32", value="True", strict="False"),
+    SwitchRecord(
+        name="torch.npu.set_option: ACL_PRECISION_MODE", value="allow_fp32_to_fp16", strict="must_keep_origin_dtype"
+    ),
+    SwitchRecord(name="torch.autocast('npu')", value="False", strict="False"),
+)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_switch_has_one_line_and_none_is_wrapped(width) -> None:
+    record = trial_records.passing()
+    text = terminal.trial(replace(record, candidate=replace(record.candidate, switches=ASCEND)), width)
+    lines = section(text, "SWITCHES")
+    rows = lines[1 : next(number for number, line in enumerate(lines) if "looser" in line)]
+    assert [line.split()[0] for line in rows] == ["!", "!", "torch.autocast('npu')"]
+    assert all(switch.name in line and switch.value in line for switch, line in zip(ASCEND, rows, strict=True))
+    assert "ACL_PRECISION_MODE (strict: must_keep_origin_dtype)" in " ".join(text.split())
+    strict = [replace(switch, value=switch.strict) for switch in ASCEND]
+    text = terminal.trial(replace(record, candidate=replace(record.candidate, switches=tuple(strict))), width)
+    assert "!" not in "".join(section(text, "SWITCHES"))
+    assert "looser" not in text
+
+
+@pytest.mark.parametrize("outcome", ["pass", "limited", "inconclusive"])
+def test_a_cause_is_named_only_for_a_failure(outcome) -> None:
+    record = trial_records.lowered()
+    assert record.verdict is not None
+    for text in (terminal.trial(record), junit.trial(record)):
+        assert re.search(r"\bcause\b", text)
+    good = replace(record, verdict=replace(record.verdict, outcome=outcome, because="so"))
+    for text in (terminal.trial(good), junit.trial(good)):
+        assert not re.search(r"\bcause\b", text)
+        assert "explains it" not in text
+
+
+def test_the_trusted_run_is_that_of_the_class_required() -> None:
+    record = trial_records.lowered()
+    hf32 = replace(record, expect="hf32", stages=tuple(replace(s, isolated=s.ladder["hf32"]) for s in record.stages))
+    text = terminal.trial(hf32)
+    row = next(line.split() for line in section(text, "OUTPUTS") if line.startswith("  cls "))
+    assert row[3] == "4.1e-4"
+    words = " ".join(text.split())
+    assert "trusted run on the CPU in hf32; token" in words
+    assert "in float32 (runs freely) and hf32 (fed the golden input); isolated" in words
+    lines = section(text, "STAGES")
+    fed = lines[0].index("fed the golden")
+    assert all("·" not in line[fed:] for line in lines[3:] if line[2:].startswith("block."))  # c beside r, not far off
+    message = case(ElementTree.fromstring(junit.trial(hf32)), "outputs", "cls")
+    assert "of the trusted run in hf32 4.1e-4" in "".join(message.itertext())
+    plain = terminal.trial(record)
+    assert "5.6e-7" in next(line for line in section(plain, "OUTPUTS") if line.startswith("  cls "))
+    assert "in float32; isolated" in " ".join(plain.split())
+    unheard = " ".join(terminal.trial(replace(record, expect="unheard-of")).split())
+    assert "trusted run on the CPU in float32; token" in unheard
+
+
+def test_images_are_named_and_our_own_are_not() -> None:
+    record = trial_records.passing()
+    few = replace(record, inputs=replace(record.inputs, kind="images", names=("a.png", "b" * 60 + ".png")))
+    assert f"images a.png, {'b' * 23}…, 4x3" in " ".join(terminal.trial(few, 120).split())
+    many = replace(few, inputs=replace(few.inputs, names=tuple(f"{n}.png" for n in range(9))))
+    assert "images 0.png, 1.png, 2.png and 6 others, 4x3" in " ".join(terminal.trial(many).split())
+    assert "astronaut.jpg" not in terminal.trial(record).split("OUTPUTS")[0]
+
+
+def test_a_check_that_passes_above_its_limit_says_so() -> None:
+    assert "12.5, must exceed 1" in report("passing")
+    assert "measured 12.5, must exceed 1" in junit.trial(trial_records.passing())
+    other = Check(name="reference.noise", status="pass", because="calm", value=0.01, limit=0.1)
+    assert "0.01 of 0.1" in terminal.trial(replace(trial_records.passing(), checks=(other,)))
+
+
+def test_a_long_class_name_leaves_heads_that_are_whole() -> None:
+    record = trial_records.failing()
+    stages = tuple(replace(stage, precision="hf32 in matrix products") for stage in record.stages)
+    text = terminal.trial(replace(record, stages=stages), 80)
+    assert "…" not in text
+    assert "fed the golden" in text
 
 
 def test_control_characters_do_not_reach_the_terminal() -> None:
@@ -358,12 +441,15 @@ CHILDREN = {
 @pytest.mark.parametrize("name", trial_records.ALL)
 def test_the_document_keeps_to_the_schema_and_its_counts_are_right(name) -> None:
     text = junit.trial(trial_records.ALL[name]())
-    assert text.startswith('<?xml version="1.0" encoding="UTF-8"?>\n<testsuites ')
+    mark = "<!-- SIMULATED: the device was simulated; these figures say nothing about hardware -->\n"
+    comment = mark if name == "simulated" else ""
+    assert text.startswith(f'<?xml version="1.0" encoding="UTF-8"?>\n{comment}<testsuites ')
     root = ElementTree.fromstring(text.encode())
     for element in root.iter():
         assert set(element.attrib) <= ATTRIBUTES[element.tag]
         assert {child.tag for child in element} <= CHILDREN.get(element.tag, set())
     (suite,) = root
+    assert suite.attrib["name"].startswith("SIMULATED snellen.") == (name == "simulated")
     cases = list(suite.iter("testcase"))
     record = trial_records.ALL[name]()
     assert len(cases) == 1 + len(record.outputs) + len(record.stages) + len(record.checks)
@@ -394,6 +480,14 @@ def test_the_case_of_the_verdict(name) -> None:
     assert became(verdict) == CASES[name]
     bad = int(root.attrib["failures"]) + int(root.attrib["errors"])
     assert (bad == 0) == (CASES[name] == "passed")
+
+
+def test_a_strict_verdict_lets_nothing_be_limited() -> None:
+    for name, failures in (("limited", 1), ("passing", 0)):
+        root = ElementTree.fromstring(junit.trial(trial_records.ALL[name](), strict=True))
+        assert int(root.attrib["failures"]) == failures
+    verdict = next(ElementTree.fromstring(junit.trial(trial_records.limited(), strict=True)).iter("testcase"))
+    assert verdict[0].attrib["message"] == "within the limits, but two runs on one input differ"
 
 
 def test_a_failure_is_said_where_it_is() -> None:

@@ -350,6 +350,36 @@ def test_a_package_that_is_there_but_broken_is_not_called_missing(error: Excepti
     assert not isinstance(caught.value, MissingPackage)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("operator torchvision::nms does not exist"),
+        ModuleNotFoundError("Could not import module 'ViTModel'. Are this object's requirements defined correctly?"),
+        ImportError("cannot import name 'io' from 'torchvision'"),
+    ],
+)
+@pytest.mark.parametrize("where", ["AutoModel", "AutoConfig"])
+def test_what_transformers_imports_late_is_named_too(where, error, monkeypatch: pytest.MonkeyPatch) -> None:
+    import transformers
+
+    class Late(type(transformers)):  # type: ignore[misc]
+        def __getattribute__(self, name: str) -> object:
+            if name == where:
+                raise error
+            return super().__getattribute__(name)
+
+    model = golden("dinov2").model
+    before = transformers.__class__
+    transformers.__class__ = Late
+    try:
+        with pytest.raises(Unavailable, match="transformers") as caught:
+            make("transformers", model, CPU, "float32")
+    finally:
+        transformers.__class__ = before
+    assert str(error) in str(caught.value)
+    assert not isinstance(caught.value, MissingPackage)
+
+
 REFUSED = {
     "eps": ("timm", "vit", {"eps": 1e-12}, "the eps 1e-06"),
     "tanh GELU": ("timm", "vit", {"mlp": "gelu_tanh"}, "the mlp gelu"),
@@ -539,7 +569,12 @@ MISUNDERSTOOD = {
     "a name": (lambda f: {"embedding": f.pooled}, UsageError, "'embedding'"),
     "a kind": (lambda f: (f.pooled, f.patches), UsageError, "returned a tuple"),
     "whole numbers": (lambda f: {"pooled": f.pooled.long()}, UsageError, "pooled is a torch.int64 tensor"),
-    "an array of them": (lambda f: np.zeros((2, 128), dtype=np.int32), UsageError, "is a int32 tensor"),
+    "a number": (lambda f: 3, UsageError, "returned an int$|returned an int\n"),
+    "an array of them": (
+        lambda f: np.zeros((2, 128), dtype=np.int32),
+        UsageError,
+        "candidate's output is an int32 tensor",
+    ),
     "a list": (lambda f: {"pooled": f.pooled.tolist()}, UsageError, "pooled is a list"),
     "nothing": (lambda f: {}, UsageError, "nothing that can be compared"),
     "nothing at all": (lambda f: None, UsageError, "returned a NoneType"),

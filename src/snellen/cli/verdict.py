@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 ENDINGS = (".json", ".xml")
 INCONCLUSIVE = 3
 NARROWEST, WIDEST = 80, 120  # columns of a report
+ELSEWHERE = 100  # columns where it goes to no terminal: a file reads the same whoever wrote it
 COLOURS = {"pass": "green", "limited": "yellow", "fail": "red", "inconclusive": "magenta"}
 
 
@@ -86,7 +88,8 @@ def _report(record: TrialRecord) -> str:
     """Return the report as wide as the terminal, the outcome in colour; click takes it out where there is none."""
     from snellen.report.terminal import outcome, trial
 
-    text = trial(record, min(max(shutil.get_terminal_size((100, 24)).columns, NARROWEST), WIDEST))
+    columns = shutil.get_terminal_size((ELSEWHERE, 24)).columns if sys.stdout.isatty() else ELSEWHERE
+    text = trial(record, min(max(columns, NARROWEST), WIDEST))
     if record.verdict is None:
         return text
     line = next(line for line in text.splitlines() if line.startswith("verdict "))

@@ -13,7 +13,7 @@ from snellen.report.text import GAP, Column, cells, clip, cosine, figure, shape,
 from snellen.verification.ratios import of_outputs, of_stages
 
 CANDIDATE, REFERENCE = "c", "r"
-HEADS = (("runs freely", "freely"), ("fed the golden input", "fed the golden", "fed"))  # the second where room is short
+HEADS = (("runs freely", "freely"), ("fed the golden input", "fed the golden", "fed"))  # longer ones before shorter
 NAMES = 18  # cells for the name of a stage or output
 SMALLEST = 8  # cells of a plot
 ROOMY = 100  # a terminal this wide gets all columns
@@ -146,7 +146,7 @@ def drift(record: TrialRecord, width: int) -> Iterator[str]:
     room = max((width - names - 4 - sum(sizes) - len(GAP) * (len(sizes) + 1)) // 2, SMALLEST)
     axis = LogAxis.over(_errors(record), room)
     margin = " " * (names + 4)
-    heads = [f"{_fitting(names, room):<{room}}" for names in HEADS]
+    heads = [f"{_fitting(head, room):<{room}}" for head in HEADS]
     yield margin + GAP.join(heads + _padded([c[0] for c in columns], sizes))
     yield margin + GAP.join([f"{axis.labels():<{room}}"] * 2).rstrip()
     yield margin + GAP.join([axis.ruler()] * 2)

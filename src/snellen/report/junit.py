@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 
 from snellen.records.verify import Check, Error, OutputRecord, StageRecord, TrialRecord
 from snellen.report.curves import over_limit, stage_over_limit, trusted
-from snellen.report.terminal import SIMULATED, is_failed
+from snellen.report.terminal import SIMULATED, is_failed, measured
 from snellen.report.text import figure, shape
 
 Kind = Literal["passed", "failure", "error", "skipped"]
@@ -130,9 +130,8 @@ def _stage(record: TrialRecord, stage: StageRecord) -> Case:
 
 def _check(check: Check) -> Case:
     kinds: dict[str, Kind] = {"fail": "failure", "unknown": "skipped"}
-    limit = "" if check.limit is None else f", limit {figure(check.limit)}"
-    measured = "" if check.value is None else f"\nmeasured {figure(check.value)}{limit}"
-    printed = f"{check.status}: {check.because}{measured}"
+    found = "" if check.value is None else f"\nmeasured {measured(check)}"
+    printed = f"{check.status}: {check.because}{found}"
     kind = kinds.get(check.status, "passed")
     return Case(group="checks", name=check.name, kind=kind, message=check.because, printed=printed)
 
