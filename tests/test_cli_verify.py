@@ -352,10 +352,17 @@ def test_a_saved_record_is_judged_as_it_was(name, place, capsys) -> None:
 def test_another_rule_judges_the_same_figures(place, capsys) -> None:
     assert main(["verify", "--from", "failing.json", "--rule", "trimmed-1pct"]) == 0  # why the calibrated one exists
     assert "verdict PASS (rule trimmed-1pct)" in lines(capsys.readouterr().out)
-    assert main(["verify", "--from", "lowered.json", "--expect", "hf32", "-o", "again.json"]) == 0
+    assert main(["verify", "--from", "failing.json", "--rule", "trimmed-1pct", "-o", "again.json"]) == 0
     again = json.loads(Path("again.json").read_text())
-    assert (again["verdict"]["outcome"], again["verdict"]["rule"], again["expect"]) == ("pass", "calibrated", "hf32")
+    assert (again["verdict"]["outcome"], again["verdict"]["rule"]) == ("pass", "trimmed-1pct")
     assert main(["verify", "--from", "again.json", "--quiet"]) == 0
+
+
+def test_a_record_is_not_judged_for_another_class_than_it_was_made_for(place, capsys) -> None:
+    """Its self-test and its audit are of that class."""
+    assert main(["verify", "--from", "lowered.json", "--expect", "hf32"]) == 2
+    assert "verify again with --expect hf32" in capsys.readouterr().err
+    assert main(["verify", "--from", "lowered.json", "--expect", "float32"]) == 1
 
 
 def test_a_record_that_concludes_otherwise_now_is_noted(place, capsys) -> None:

@@ -6,7 +6,6 @@ torch, no model and no device.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +20,10 @@ CALIBRATED = "calibrated"
 
 
 def judged_again(path: str, rule: str | None, expect: str | None) -> TrialRecord:
-    """Read a saved record and judge it. Raises UsageError for what is no record, UnknownName for a rule or class."""
+    """Read a saved record and judge it.
+
+    Raises UsageError for what is no record and for another class than it was made for, UnknownName for a rule or class.
+    """
     from snellen.verification import rules
 
     record = _read(path)
@@ -30,7 +32,12 @@ def judged_again(path: str, rule: str | None, expect: str | None) -> TrialRecord
         if expect not in known:
             todo = f"one of {', '.join(known)}" if known else "leave --expect out"
             raise UnknownName("precision class in this record", expect, known, todo=todo)
-        record = dataclasses.replace(record, expect=expect)
+        if expect != record.expect:  # self-test, audit and switches of the record are of the class it was made for
+            raise UsageError(
+                f"the record was made for the class {record.expect}, and {expect} is expected now",
+                expected=f"--expect {record.expect}, or none",
+                todo=f"verify again with --expect {expect}; a golden in a file spares most of the time",
+            )
     before = record.verdict
     chosen = rule or (before.rule if before else CALIBRATED)
     rules.check(chosen)
