@@ -20,10 +20,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 import snellen
+from emulated import Emulated
 from faults.subjects import AIM, DINOV3, model, photographs, subjects
-from snellen.devices import resolve
 from snellen.errors import BadFile, Unavailable, UsageError
-from snellen.runtimes.base import Runner
 from snellen.verification import bundle, golden, selftest, trusted
 from snellen.verification.golden import compute, digest, every_noise, noises
 from snellen.verification.inputs import given, seeded
@@ -42,33 +41,6 @@ def aim():
 def fresh():
     """A model whose record or encoder may be spoilt."""
     return snellen.model.Model(deepcopy(aim().encoder), aim().recipe, aim().record)
-
-
-class Emulated(Runner):
-    """A device that computes as a trusted run does, but adds up every linear map in two halves: other bits."""
-
-    runtime = "emulated"
-
-    def __init__(self, encoder, arithmetic=trusted.SINGLE):
-        self.encoder, self.arithmetic, self.stages = encoder, arithmetic, encoder.stages
-        self.device, self.dtype = resolve("cpu"), str(arithmetic.dtype).removeprefix("torch.")
-
-    def run(self, pixels, tap=None):
-        with Halved():
-            return trusted.run(self.encoder, pixels, self.arithmetic, tap)
-
-    def tensors(self):
-        return [(name, tensor.to(self.arithmetic.dtype)) for name, tensor in self.encoder.named_parameters()]
-
-
-class Halved(torch.overrides.TorchFunctionMode):
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        if getattr(function, "__name__", "") != "linear":
-            return function(*args, **(kwargs or {}))
-        x, weight, bias = (*args, None)[:3]
-        half = weight.shape[1] // 2
-        first = function(x[..., :half], weight[:, :half], bias)
-        return first + function(x[..., half:], weight[:, half:])
 
 
 def faulty():

@@ -16,15 +16,14 @@ import torch
 from torch import nn
 
 import snellen
+from emulated import Emulated, Halved
 from faults.subjects import AIM, CONVNEXT, DINOV3, model, photographs, subjects
 from snellen.devices import resolve
-from snellen.devices.cpu import CPU
 from snellen.devices.rounding import PRECISIONS, lower
 from snellen.devices.switches import Switch
 from snellen.errors import CandidateError, InputError, SnellenError, UnknownName, UsageError
 from snellen.records.reading import read_trial
 from snellen.records.verify import Error
-from snellen.runtimes.base import Runner
 from snellen.verification import limits, rules, selftest, trusted
 from snellen.verification.golden import compute, noises
 from snellen.verification.inputs import OWN, REPORTED, given, images, seeded
@@ -50,50 +49,6 @@ def fresh(name):
 @lru_cache(maxsize=8)
 def golden_of(name, dtype="float32"):
     return compute(encoder_of(name), given(photographs(SUBJECTS[name], 3)), noises(dtype), lambda _: None)
-
-
-class Emulated(Runner):
-    """A device that computes as a trusted run does, by other code than the reference's: sums in another order."""
-
-    runtime = "emulated"
-
-    def __init__(self, encoder, arithmetic, switches=()):
-        self.encoder, self.arithmetic = encoder, arithmetic
-        self.device = Device(name="cpu", kind="cpu", own=switches)
-        self.dtype = str(arithmetic.dtype).removeprefix("torch.")
-        self.stages = encoder.stages
-
-    def run(self, pixels, tap=None):
-        lowering = [s.lowers for s in self.device.own if s.read() == "True"]
-        arithmetic = self.arithmetic
-        if self.device.own:
-            only = {("convolution",): "convolution", ("matmul",): "matmul"}.get(tuple(lowering), "all")
-            arithmetic = Arithmetic(operands="hf32", only=only) if lowering else Arithmetic()
-        with Halved():
-            return trusted.run(self.encoder, pixels, arithmetic, tap)
-
-    def tensors(self):
-        return [(name, p.to(self.arithmetic.dtype)) for name, p in self.encoder.named_parameters()]
-
-
-class Halved(torch.overrides.TorchFunctionMode):
-    """Adds up every linear map in two halves, so that no bits are those of the reference."""
-
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        if getattr(function, "__name__", "") != "linear":
-            return function(*args, **(kwargs or {}))
-        x, weight, bias = (*args, None)[:3]
-        half = weight.shape[1] // 2
-        first = function(x[..., :half], weight[:, :half], bias)
-        return first + function(x[..., half:], weight[:, half:])
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Device(CPU):
-    own: tuple = ()
-
-    def switches(self):
-        return self.own
 
 
 def light(name, lowers, state):
