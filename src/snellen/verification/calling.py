@@ -25,7 +25,7 @@ def call(runner: Runner, pixels: Tensor, what: str, tap: Tap | None = None) -> F
         runner.device.synchronize()
     except SnellenError:
         raise
-    except Exception as error:  # (whatever somebody's code, library or driver raises)
+    except Exception as error:  # whatever somebody's code, library or driver raises
         said = str(error).strip().partition("\n")[0] or "no message"
         count = "1 input" if len(pixels) == 1 else f"{len(pixels)} inputs"
         raise CandidateError(

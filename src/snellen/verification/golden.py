@@ -16,6 +16,7 @@ from torch import Tensor
 
 from snellen._version import __version__
 from snellen.encoders.build import Encoder, build
+from snellen.encoders.features import Features, Tap
 from snellen.model import Model
 from snellen.records.verify import Error, InputsRecord
 from snellen.verification import trusted
@@ -140,11 +141,11 @@ def with_noise(golden: Golden, model: Model, wanted: Mapping[str, Arithmetic], p
 
 
 def _noise(golden: Golden, model: Model, arithmetic: Arithmetic) -> tuple[Noise, dict[str, Tensor]]:
-    def run(batch: Tensor, tap: object) -> object:
-        return trusted.run(model.encoder, batch, arithmetic, tap)  # type: ignore[arg-type]
+    def run(batch: Tensor, tap: Tap | None) -> Features:
+        return trusted.run(model.encoder, batch, arithmetic, tap)
 
     free, fed = Drift(golden.stages, isolated=False), Drift(golden.stages, isolated=True)
-    outputs = encode(run, golden.pixels, free)  # type: ignore[arg-type]
+    outputs = encode(run, golden.pixels, free)
     run(golden.staged, fed)
     errors = {name: error(rows(tensor), rows(golden.outputs[name])) for name, tensor in outputs.items()}
     digests = {name: digest({name: tensor}) for name, tensor in outputs.items()}
