@@ -40,7 +40,7 @@ def aim():
 
 def fresh():
     """A model whose record or encoder may be spoilt."""
-    return snellen.model.Model(deepcopy(aim().encoder), aim().recipe, aim().record)
+    return snellen.model.model.Model(deepcopy(aim().encoder), aim().recipe, aim().record)
 
 
 def faulty():

@@ -9,26 +9,11 @@ from typing import get_args, get_type_hints
 import pytest
 
 import trial_records
+from fakes import RECORD
 from snellen.errors import UsageError
-from snellen.records.model import Choice, ModelRecord, Origin
+from snellen.records.model import ModelRecord
 from snellen.records.reading import _READERS, plain, read, read_trial
 from snellen.records.verify import Error, Metrics, TrialRecord
-
-MODEL = ModelRecord(
-    name="a",
-    variant="a",
-    library="timm",
-    family="vit",
-    dialect=None,
-    origin=Origin(kind="seed", seed=0),
-    recipe="squash 2 nearest",
-    recipe_hash="abc",
-    pool="cls",
-    dtype="float32",
-    device="cpu",
-    version="0",
-    choices=(Choice("cpu", "nothing else here"),),
-)
 
 
 def document(name: str = "passing") -> dict:
@@ -44,15 +29,15 @@ def test_there_and_back_is_the_identity(name) -> None:
 
 
 def test_other_records_come_back_too() -> None:
-    values = json.loads(json.dumps(MODEL.to_dict()))
+    values = json.loads(json.dumps(RECORD.to_dict()))
     assert values.pop("schema") == "snellen.model/1"
-    assert read(ModelRecord, values) == MODEL
+    assert read(ModelRecord, values) == RECORD
 
 
 def test_what_is_held_untyped_can_be_made_plain_first() -> None:
-    record = replace(trial_records.passing(), model=MODEL.to_dict())
+    record = replace(trial_records.passing(), model=RECORD.to_dict())
     assert read_trial(json.loads(json.dumps(record.to_dict()))) != record  # tuples are lists in JSON
-    record = replace(record, model=plain(MODEL.to_dict()))
+    record = replace(record, model=plain(RECORD.to_dict()))
     assert read_trial(json.loads(json.dumps(record.to_dict()))) == record
     with pytest.raises(UsageError, match=r"the value\.a is a set"):
         plain({"a": {1}})

@@ -35,7 +35,7 @@ from snellen.errors import (
     UnknownName,
     UsageError,
 )
-from snellen.model import Model
+from snellen.model.model import Model
 from snellen.model.loading import seeded_config
 from snellen.model.spelling import spellings
 from snellen.recipes import Recipe, builtin

@@ -28,6 +28,7 @@ from snellen.verification import limits, rules, selftest, trusted
 from snellen.verification.golden import compute, noises
 from snellen.verification.inputs import OWN, REPORTED, given, images, seeded
 from snellen.verification.inputs import photographs as own_photographs
+from snellen.verification.metrics import rounding
 from snellen.verification.trial import verify
 from snellen.verification.trusted import Arithmetic
 
@@ -43,7 +44,7 @@ def encoder_of(name):
 def fresh(name):
     """A model whose encoder may be spoilt."""
     loaded = encoder_of(name)
-    return snellen.model.Model(deepcopy(loaded.encoder), loaded.recipe, loaded.record)
+    return snellen.model.model.Model(deepcopy(loaded.encoder), loaded.recipe, loaded.record)
 
 
 @lru_cache(maxsize=8)
@@ -260,6 +261,32 @@ def test_what_a_candidate_raises_is_named():
 
     with pytest.raises(CandidateError, match=r"raised ValueError in its first run: device lost"):
         judged(DINOV3, lost)
+
+
+REPEATS = {
+    "behaviour.determinism": (2, "the second time"),
+    "behaviour.order": (3, "for a batch in reverse order"),
+    "behaviour.batch": (5, "for an input alone"),
+}
+
+
+@pytest.mark.parametrize(("odd", "usual"), [(("patches", "pooled"), ("pooled",)), (("pooled",), ("patches", "pooled"))])
+@pytest.mark.parametrize("name", REPEATS)
+def test_a_run_that_gives_other_outputs_than_the_first_is_named(name, odd, usual):
+    number, when = REPEATS[name]
+    runs = []
+
+    def unsteady(pixels):
+        runs.append(len(pixels))
+        with Halved():
+            named = encoder_of(DINOV3).encoder(pixels).named()
+        return {key: named[key] for key in (odd if len(runs) == number else usual)}
+
+    record = judged(DINOV3, unsteady)
+    assert runs == [3, 3, 3, 1, 1]
+    failed = {check.name: check.because for check in record.checks if check.status == "fail"}
+    assert failed == {name: f"gave {', '.join(odd)} {when}, {', '.join(usual)} otherwise"}
+    assert record.verdict.outcome == "fail"
 
 
 def test_flat_inputs_are_no_stale_results():
@@ -663,6 +690,23 @@ def test_a_record_without_its_self_test_has_no_verdict():
     record = judged(DINOV3, Emulated(encoder_of(DINOV3).encoder, Arithmetic()))
     bare = dataclasses.replace(record, checks=())
     assert {rules.apply(name, bare).outcome for name in rules.RULES} == {"inconclusive"}
+
+
+def test_a_record_that_is_silent_on_its_reference_is_not_calibrated():
+    record = judged(DINOV3, Emulated(encoder_of(DINOV3).encoder, Arithmetic()))
+    assert rules.apply("calibrated", record).outcome == "pass"
+    silent = tuple(check for check in record.checks if check.name != "reference.noise")
+    verdict = rules.apply("calibrated", dataclasses.replace(record, checks=silent))
+    assert verdict.outcome == "inconclusive"
+    assert "how far off the CPU's own float32 run is" in verdict.because
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_what_rounding_costs_is_measured_once(dtype, monkeypatch):
+    seen = []
+    monkeypatch.setattr("snellen.verification.trial.rounding", lambda x, dtype: seen.append(x) or rounding(x, dtype))
+    record = judged(DINOV3, Emulated(encoder_of(DINOV3).encoder, Arithmetic(getattr(torch, dtype))), dtype=dtype)
+    assert len(seen) == len(record.outputs) + (len(record.stages) if dtype == "bfloat16" else 0)
 
 
 def test_outputs_that_do_not_depend_on_the_input_are_said_to_be_so():

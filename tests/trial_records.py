@@ -136,6 +136,7 @@ CANDIDATE = CandidateRecord(
 CHECKS = (
     Check(name="selftest.golden", status="pass", because="the golden differs from itself by exactly 0", value=0.0),
     Check(name="selftest.perturbed", status="pass", because="one perturbed weight was seen", value=12.5, limit=1.0),
+    Check(name="reference.noise", status="pass", because="the CPU's own run is calm", value=5e-7, limit=0.1),
     Check(name="placement.outputs", status="pass", because="every output lies on cuda:0"),
     Check(name="placement.fallbacks", status="unknown", because="this device does not say what it left to the CPU"),
     Check(name="behaviour.determinism", status="pass", because="two runs on one input agree in every bit"),

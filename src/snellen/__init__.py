@@ -12,18 +12,20 @@ from typing import TYPE_CHECKING
 from snellen._version import __version__
 
 if TYPE_CHECKING:
-    from snellen.model import convert, inspect, load
-    from snellen.verification import verify
+    from snellen.model.conversion import convert
+    from snellen.model.inspection import inspect
+    from snellen.model.loading import load
+    from snellen.verification.trial import verify
     from snellen.zoo import find
 
 __all__ = ["__version__", "convert", "find", "inspect", "load", "verify"]
 
 _HOME = {
-    "convert": "snellen.model",
+    "convert": "snellen.model.conversion",
     "find": "snellen.zoo",
-    "inspect": "snellen.model",
-    "load": "snellen.model",
-    "verify": "snellen.verification",
+    "inspect": "snellen.model.inspection",
+    "load": "snellen.model.loading",
+    "verify": "snellen.verification.trial",
 }
 
 

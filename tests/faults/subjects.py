@@ -20,7 +20,7 @@ from snellen.checkpoints.seeded import draw
 from snellen.encoders.build import Encoder, build
 from snellen.encoders.config import ConvNeXtConfig, EncoderConfig, ViTConfig
 from snellen.images import decode
-from snellen.model import Model
+from snellen.model.model import Model
 from snellen.model.loading import seeded_config
 from snellen.recipes import Recipe
 from snellen.records import ModelRecord, Origin

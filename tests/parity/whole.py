@@ -9,7 +9,7 @@ import snellen
 from parity.compare import relative, run
 from parity.oracles import Oracle, Stages, of_timm, of_transformers
 from snellen.images import decode
-from snellen.model import Model
+from snellen.model.model import Model
 
 if TYPE_CHECKING:
     import torch

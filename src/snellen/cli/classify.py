@@ -11,7 +11,7 @@ from snellen.cli import options, show
 from snellen.errors import ImageError
 
 if TYPE_CHECKING:
-    from snellen.model import Model
+    from snellen.model.model import Model
 
 Answer = list[tuple[str, float]]
 

@@ -23,7 +23,7 @@ def convert(src: str, dst: str, dialect: str, name: str | None, as_json: bool, q
     Example:
       snellen convert dinov2_vits14_pretrain.pth dinov2-small --to transformers
     """
-    from snellen.model import convert as write
+    from snellen.model.conversion import convert as write
 
     record = write(src, dst, dialect=dialect, name=name).to_dict()
     if as_json:

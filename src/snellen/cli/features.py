@@ -13,7 +13,7 @@ from snellen.cli import options, show
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from snellen.model import Model
+    from snellen.model.model import Model
 
 COLUMNS = ("name", "shape", "mean", "std")
 

@@ -20,7 +20,7 @@ def inspect(checkpoint: str, name: str | None, as_json: bool) -> int:
     Example:
       snellen inspect model.safetensors
     """
-    from snellen.model import inspect as look
+    from snellen.model.inspection import inspect as look
 
     record = look(checkpoint, name=name).to_dict()
     if as_json:

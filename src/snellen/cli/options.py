@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from snellen.model import Model
+    from snellen.model.model import Model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class Wanted:
 
     def load(self) -> Model:
         """Load it."""
-        from snellen.model import load
+        from snellen.model.loading import load
 
         return load(self.model, weights=self.weights, recipe=self.recipe, device=self.device, dtype=self.dtype)
 

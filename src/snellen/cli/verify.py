@@ -20,7 +20,7 @@ from snellen.cli import options, saved, show, verdict
 from snellen.errors import DeviceUnavailable, ImageError, UsageError
 
 if TYPE_CHECKING:
-    from snellen.model import Model
+    from snellen.model.model import Model
     from snellen.records.verify import TrialRecord
     from snellen.verification.golden import Golden
     from snellen.verification.inputs import Inputs
@@ -163,7 +163,7 @@ def _apart(one: str, other: str, expected: str) -> NoReturn:
 
 def _tried(asked: Asked) -> TrialRecord:
     """Run the trial. The model is loaded where the golden is computed: in float32 on the CPU."""
-    from snellen.model import load
+    from snellen.model.loading import load
     from snellen.verification import bundle
     from snellen.verification.trial import verify as run
 

@@ -181,12 +181,15 @@ class ViT(nn.Module):
         if config.class_token:
             prefix.append(self.cls)
         if config.position == "learned":
-            first = int(config.class_token)
             prefix = [token + self.position[:, :1] for token in prefix]
-            patches = patches + resize_table(self.position[:, first:], grid, config.resize)
+            patches = patches + self.positions(grid)
         if config.registers:
             prefix.append(self.registers)
-        return torch.cat([*(token.expand(len(patches), -1, -1) for token in prefix), patches], dim=1)
+        return torch.cat([*(token.expand(patches.shape[0], -1, -1) for token in prefix), patches], dim=1)
+
+    def positions(self, grid: tuple[int, int]) -> Tensor:
+        """Return the learned positions of all patches of a grid (h, w), [1, h * w, D]."""
+        return resize_table(self.position[:, int(self.config.class_token) :], grid, self.config.resize)
 
     def turn(self, grid: tuple[int, int], x: Tensor) -> Turn:
         """Return the rotary cosines and sines of all tokens, or None where positions are learned."""

@@ -1,10 +1,4 @@
-"""Models: load one by name or path, look into a checkpoint, convert one."""
+"""Models: load one by name or path (``loading``), look into a checkpoint (``inspection``), convert one (``conversion``).
 
-from __future__ import annotations
-
-from snellen.model.conversion import convert
-from snellen.model.inspection import inspect
-from snellen.model.loading import load
-from snellen.model.model import Model
-
-__all__ = ["Model", "convert", "inspect", "load"]
+``model.Model`` is what comes out of loading. ``source`` finds weights, and imports no torch.
+"""

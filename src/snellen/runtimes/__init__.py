@@ -11,42 +11,68 @@ from typing import TYPE_CHECKING, Any
 
 from snellen.devices import Device
 from snellen.errors import UnknownName
+from snellen.records import Choice
+from snellen.records.plan import Layout
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from snellen.model import Model
+    from snellen.model.model import Model
     from snellen.runtimes.base import Runner
 
-__all__ = ["RUNTIMES", "make", "of_callable", "of_module"]
+__all__ = ["INT8", "RUNTIMES", "default", "make", "of_callable", "of_module"]
 
 
-def _eager(model: Model, device: Device, dtype: str) -> Runner:
+def _eager(model: Model, device: Device, dtype: str, layout: Layout) -> Runner:
     from snellen.runtimes.eager import Eager
 
     return Eager(model, device, dtype)
 
 
-def _timm(model: Model, device: Device, dtype: str) -> Runner:
+def _compiled(model: Model, device: Device, dtype: str, layout: Layout) -> Runner:
+    from snellen.runtimes.compiled import Compiled
+
+    return Compiled(model, device, dtype, layout)
+
+
+def _openvino(model: Model, device: Device, dtype: str, layout: Layout) -> Runner:
+    from snellen.runtimes.openvino.runner import OpenVINO
+
+    return OpenVINO(model, device, dtype, layout)
+
+
+def _onnxruntime(model: Model, device: Device, dtype: str, layout: Layout) -> Runner:
+    from snellen.runtimes.onnxruntime import OnnxRuntime
+
+    return OnnxRuntime(model, device, dtype, layout)
+
+
+def _timm(model: Model, device: Device, dtype: str, layout: Layout) -> Runner:
     from snellen.runtimes.guests.timm import Timm
 
     return Timm(model, device, dtype)
 
 
-def _transformers(model: Model, device: Device, dtype: str) -> Runner:
+def _transformers(model: Model, device: Device, dtype: str, layout: Layout) -> Runner:
     from snellen.runtimes.guests.transformers import Transformers
 
     return Transformers(model, device, dtype)
 
 
-RUNTIMES: dict[str, Callable[[Model, Device, str], Runner]] = {
+RUNTIMES: dict[str, Callable[[Model, Device, str, Layout], Runner]] = {
     "eager": _eager,
+    "compiled": _compiled,
+    "openvino": _openvino,
+    "onnxruntime": _onnxruntime,
     "timm": _timm,
     "transformers": _transformers,
 }
 
+INT8 = "int8"
+"""The one dtype that is no number format of a device, but a way of running: weights and inputs of matrices in 8 bits."""
 
-def make(runtime: str, model: Model, device: Device, dtype: str) -> Runner:
+
+def make(runtime: str, model: Model, device: Device, dtype: str, layout: Layout = Layout()) -> Runner:
     """Return a runner of ``model`` on ``device`` in ``dtype``; the model itself stays as it is.
 
     Raises UnknownName for a runtime that does not exist, DeviceUnavailable for a dtype that is not used on the device,
@@ -54,8 +80,18 @@ def make(runtime: str, model: Model, device: Device, dtype: str) -> Runner:
     """
     if runtime not in RUNTIMES:
         raise UnknownName("runtime", runtime, RUNTIMES, todo=f"one of {', '.join(RUNTIMES)}")
-    device.check_dtype(dtype)
-    return RUNTIMES[runtime](model, device, dtype)
+    if not (runtime == "openvino" and dtype == INT8):
+        device.check_dtype(dtype)
+    return RUNTIMES[runtime](model, device, dtype, layout)
+
+
+def default(device: Device, dtype: str) -> Choice:
+    """Return the runtime that is used where nobody names one."""
+    if device.kind == "cpu" and dtype != "float64":
+        return Choice("openvino", "the fastest on a CPU of those that are held to the encoder's own numbers")
+    if device.kind == "cpu":
+        return Choice("eager", "no other runtime computes in float64")
+    return Choice("eager", f"the one that runs on every device; 'snellen tune' looks for a faster one on {device.name}")
 
 
 def of_module(module: nn.Module, model: Model, device: Device, dtype: str) -> Runner:

@@ -6,7 +6,7 @@ A runner is one encoder in one runtime on one device. Verification, timing and e
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from snellen.devices import Device
@@ -14,7 +14,14 @@ from snellen.encoders.features import Features, Tap
 from snellen.errors import UsageError
 
 if TYPE_CHECKING:
+    from numpy import float32
+    from numpy.typing import NDArray
     from torch import Tensor
+
+    Array = NDArray[float32]
+
+BATCH = 8
+"""Images encoded at once where neither a plan nor a person says otherwise."""
 
 
 class Runner(ABC):
@@ -30,6 +37,7 @@ class Runner(ABC):
     stages: tuple[str, ...] = ()
     note: str = ""
     ours: bool = False  # whether it runs snellen's own encoder code
+    batch: int = BATCH  # images at once that suit it
 
     @abstractmethod
     def run(self, pixels: Tensor, tap: Tap | None = None) -> Features:
@@ -39,6 +47,17 @@ class Runner(ABC):
         the next stage is fed. Raises UsageError for a tap where ``stages`` is empty, InputError for a size that the
         encoder does not take. The work may still be under way when this returns: ``device.synchronize()`` waits.
         """
+
+    def vectors(self, batches: Iterable[Array]) -> Iterator[Array]:
+        """Embed batches of pixels, each [b, 3, h, w], into vectors [b, D], in order.
+
+        A runtime that can has several batches under way: it may ask for the next before it gives the last.
+        """
+        import torch
+
+        for pixels in batches:
+            pooled = self.run(torch.from_numpy(pixels)).pooled
+            yield pooled.float().cpu().numpy()
 
     def tensors(self) -> Iterable[tuple[str, Tensor]]:
         """Return parameters and buffers by name, where they lie; nothing where the runtime does not hand them out."""

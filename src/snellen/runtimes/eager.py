@@ -13,7 +13,7 @@ from torch import Tensor
 from snellen.devices import Device
 from snellen.encoders.build import Encoder, build
 from snellen.encoders.features import Features, Tap
-from snellen.model import Model
+from snellen.model.model import Model
 from snellen.runtimes.base import Runner
 from snellen.runtimes.parameters import check_range, tensors_of
 

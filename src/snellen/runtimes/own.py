@@ -20,7 +20,7 @@ from snellen.encoders.convnext import ConvNeXt
 from snellen.encoders.features import Features, Tap
 from snellen.encoders.vit import ViT
 from snellen.errors import UsageError
-from snellen.model import Model
+from snellen.model.model import Model
 from snellen.runtimes.base import Runner, check_tap
 from snellen.runtimes.outputs import a, understood
 from snellen.runtimes.parameters import check_range, tensors_of

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from snellen.encoders.features import Features
 from snellen.errors import CandidateError
-from snellen.records.verify import Check, Error
+from snellen.records.verify import Check, Error, Status
 from snellen.runtimes.base import Runner
 from snellen.verification.calling import call
 from snellen.verification.drift import BATCH, outputs_of, rows
@@ -23,6 +23,33 @@ from snellen.verification.metrics import error
 Outputs = Mapping[str, Tensor]
 ALONE = 3
 """Inputs that are run alone: the first, the third, the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """What is said of two runs of one batch: of the same bits, within the limit (by {} of it), or beyond."""
+
+    name: str
+    same: str
+    near: str
+    far: str
+    status: Status  # of what lies within the limit
+
+
+WATCHED = Repeat(
+    name="behaviour.watched",
+    same="watching the stages changes no bit of the outputs",
+    near="watching the stages moves the outputs by {:.3g} of the limit: the curves are of a second run",
+    far="the run whose stages were watched gave other outputs, beyond the limit",
+    status="pass",
+)
+TWICE = Repeat(
+    name="behaviour.determinism",
+    same="the same input twice gave the same bits",
+    near="the same input twice differed, by {:.3g} of the limit: figures will not repeat to the last bit",
+    far="the same input twice gave results that differ by more than the limit, or are not finite",
+    status="warn",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,41 +102,42 @@ def checks(reruns: Reruns, limits: Mapping[str, Error]) -> tuple[Check, ...]:
 
 def watched(runner: Runner, seen: Outputs, reruns: Reruns, limits: Mapping[str, Error]) -> Check:
     """Check that watching the stages changed nothing, so that the curves speak of the run that was judged."""
-    name = "behaviour.watched"
     if not seen:
         because = runner.note or f"{runner.runtime} shows no stages; outputs alone are judged"
-        return Check(name=name, status="unknown", because=because)
-    if seen.keys() != reruns.first.keys():
-        because = f"gave {', '.join(seen)} while its stages were watched, {', '.join(reruns.first)} otherwise"
-        return Check(name=name, status="fail", because=because)
-    if _same(reruns.first, seen):
-        return Check(name=name, status="pass", because="watching the stages changes no bit of the outputs", value=0.0)
-    worst = _apart(reruns.first, seen, limits)
-    if worst is not None and worst <= 1:
-        because = f"watching the stages moves the outputs by {worst:.3g} of the limit: the curves are of a second run"
-        return Check(name=name, status="pass", because=because, value=worst, limit=1.0)
-    because = "the run whose stages were watched gave other outputs, beyond the limit"
-    return Check(name=name, status="fail", because=because, value=worst, limit=1.0)
+        return Check(name=WATCHED.name, status="unknown", because=because)
+    others = _others(WATCHED.name, "while its stages were watched", seen, reruns.first)
+    return others or _repeated(WATCHED, reruns.first, seen, limits)
 
 
 def _determinism(reruns: Reruns, limits: Mapping[str, Error]) -> Check:
-    name = "behaviour.determinism"
-    if _same(reruns.first, reruns.again):
-        return Check(name=name, status="pass", because="the same input twice gave the same bits", value=0.0)
-    worst = _apart(reruns.again, reruns.first, limits)
+    others = _others(TWICE.name, "the second time", reruns.again, reruns.first)
+    return others or _repeated(TWICE, reruns.again, reruns.first, limits)
+
+
+def _repeated(said: Repeat, found: Outputs, expected: Outputs, limits: Mapping[str, Error]) -> Check:
+    """Judge two runs of one batch that gave the same outputs."""
+    if _same(found, expected):
+        return Check(name=said.name, status="pass", because=said.same, value=0.0)
+    worst = _apart(found, expected, limits)
     if worst is not None and worst <= 1:
-        because = f"the same input twice differed, by {worst:.3g} of the limit: figures will not repeat to the last bit"
-        return Check(name=name, status="warn", because=because, value=worst, limit=1.0)
-    because = "the same input twice gave results that differ by more than the limit, or are not finite"
-    return Check(name=name, status="fail", because=because, value=worst, limit=1.0)
+        return Check(name=said.name, status=said.status, because=said.near.format(worst), value=worst, limit=1.0)
+    return Check(name=said.name, status="fail", because=said.far, value=worst, limit=1.0)
+
+
+def _others(name: str, when: str, found: Outputs, usual: Outputs) -> Check | None:
+    """Fail a run that gave other outputs than the first; None where it gave the same."""
+    if found.keys() == usual.keys():
+        return None
+    return Check(name=name, status="fail", because=f"gave {', '.join(found)} {when}, {', '.join(usual)} otherwise")
 
 
 def _order(reruns: Reruns, limits: Mapping[str, Error]) -> Check:
     name = "behaviour.order"
     if len(reruns.pixels) < 2 or not torch.equal(reruns.other, reruns.pixels.flip(0)):
         return Check(name=name, status="unknown", because="inputs that are all alike, or one alone, have no order")
-    turned = {key: tensor.flip(0) for key, tensor in reruns.reversed.items()}
-    return _invariant(name, "a batch in reverse order", _apart(turned, reruns.first, limits))
+    turned, what = {key: tensor.flip(0) for key, tensor in reruns.reversed.items()}, "a batch in reverse order"
+    others = _others(name, f"for {what}", turned, reruns.first)
+    return others or _invariant(name, what, _apart(turned, reruns.first, limits))
 
 
 def _alone(reruns: Reruns, limits: Mapping[str, Error]) -> Check:
@@ -118,10 +146,12 @@ def _alone(reruns: Reruns, limits: Mapping[str, Error]) -> Check:
         return Check(name=name, status="unknown", because=f"it takes batches of one size only: {reruns.refused}")
     if not reruns.alone:
         return Check(name=name, status="unknown", because="one input is a batch of one already")
-    found = [
-        _apart(outputs, {key: reruns.first[key][row : row + 1] for key in outputs}, limits)
-        for row, outputs in reruns.alone
-    ]
+    found = []
+    for row, outputs in reruns.alone:
+        others = _others(name, "for an input alone", outputs, reruns.first)
+        if others:
+            return others
+        found.append(_apart(outputs, {key: x[row : row + 1] for key, x in reruns.first.items()}, limits))
     worst = None if None in found else max(value for value in found if value is not None)
     return _invariant(name, f"an input alone, against the batch of {len(reruns.pixels)}", worst)
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from snellen import draft
 from snellen.errors import BadFile, UsageError
-from snellen.model import Model
+from snellen.model.model import Model
 from snellen.records.reading import read
 from snellen.verification.drift import BATCH
 from snellen.verification.golden import About, Golden, Noise, about, digest

@@ -96,9 +96,10 @@ def precisions(
     feed = {name: stage[:INPUTS] for name, stage in golden.stages.items()}
     theirs = Keeping(feed, torch.float32)
     call(runner, pixels, "while its stages were looked at closely", theirs)
+    whole = {name: error(rows(theirs.stages[name]), rows(feed[name])).frobenius for name in above}
     remains: dict[str, list[tuple[float, str]]] = {name: [] for name in above}
     for rounding in ROUNDINGS:
-        tap = _Remainder(theirs.stages, feed, frozenset(above))
+        tap = _Remainder(theirs.stages, feed, whole)
         trusted.run(encoder, pixels, rounding.arithmetic, tap)
         for name, left in tap.left.items():
             remains[name].append((left, rounding.words))
@@ -133,20 +134,23 @@ def _holds_large(first: str, golden: Golden, encoder: Encoder, runner: Runner) -
 
 
 class _Remainder:
-    """A tap on an emulation: the part of the candidate's error that remains once the emulation's is taken away."""
+    """A tap on an emulation: the part of the candidate's error that remains once the emulation's is taken away.
 
-    def __init__(self, theirs: Mapping[str, Tensor], golden: Mapping[str, Tensor], wanted: frozenset[str]) -> None:
-        self._theirs, self._golden, self._wanted = theirs, golden, wanted
+    ``whole``: the candidate's error, for the stages that are looked at.
+    """
+
+    def __init__(
+        self, theirs: Mapping[str, Tensor], golden: Mapping[str, Tensor], whole: Mapping[str, float | None]
+    ) -> None:
+        self._theirs, self._golden, self._whole = theirs, golden, whole
         self.left: dict[str, float] = {}
 
     def __call__(self, name: str, x: Tensor) -> Tensor:
-        golden = self._golden[name]
-        if name in self._wanted:
-            whole = error(rows(self._theirs[name]), rows(golden)).frobenius
+        if whole := self._whole.get(name):
             rest = error(rows(self._theirs[name]), rows(x.float())).frobenius
-            if whole and rest is not None:
+            if rest is not None:
                 self.left[name] = rest / whole
-        return golden.to(x.dtype)
+        return self._golden[name].to(x.dtype)
 
 
 def _best(found: list[tuple[float, str]]) -> str:

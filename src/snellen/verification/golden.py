@@ -17,7 +17,7 @@ from torch import Tensor
 from snellen._version import __version__
 from snellen.encoders.build import Encoder, build
 from snellen.encoders.features import Features, Tap
-from snellen.model import Model
+from snellen.model.model import Model
 from snellen.records.verify import Error, InputsRecord
 from snellen.verification import trusted
 from snellen.verification.drift import BATCH, Drift, Keeping, encode, rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from functools import cached_property
 from typing import Any
 
 from torch import nn
@@ -13,7 +14,7 @@ from snellen import devices, runtimes
 from snellen.devices import Device
 from snellen.devices.rounding import PRECISIONS
 from snellen.errors import UsageError
-from snellen.model import Model
+from snellen.model.model import Model
 from snellen.records.reading import plain
 from snellen.records.verify import Check, Error, OutputRecord, StageRecord, Toggle, TrialRecord
 from snellen.runtimes.base import Runner
@@ -103,6 +104,18 @@ class Case:
             return {name: self.golden.noise[name] for name in PRECISIONS}
         return {self.dtype: self.reference}
 
+    @cached_property
+    def rounded(self) -> dict[str, Error]:
+        """What rounding the golden to the dtype costs, by output."""
+        return {name: rounding(rows(tensor), self.dtype) for name, tensor in self.golden.outputs.items()}
+
+    @cached_property
+    def rounded_stages(self) -> dict[str, Error]:
+        """The same by stage; in float32, which stages have already, that of the patches."""
+        if self.dtype == "float32":
+            return dict.fromkeys(self.golden.stages, self.rounded["patches"])
+        return {name: rounding(rows(tensor), self.dtype) for name, tensor in self.golden.stages.items()}
+
     def try_it(self, clock: Clock) -> TrialRecord:
         """Run the candidate, test the verifier, look closely where a class is missed."""
         with clock.part("candidate"):
@@ -155,13 +168,12 @@ class Case:
         """Return the limits of the stages that the candidate shows."""
         noise = self.classes[precision].isolated
         references = shown((name, noise[name], name in seen.isolated) for name in self.golden.stages)
-        return {name: limit(known, self._rounded(name), precision) for name, known in references.items()}
+        return {name: limit(known, self.rounded_stages[name], precision) for name, known in references.items()}
 
     def limits(self) -> dict[str, dict[str, Error]]:
         """Return the limits of every class, by output."""
-        rounded = {name: rounding(rows(tensor), self.dtype) for name, tensor in self.golden.outputs.items()}
         return {
-            precision: {name: limit(noise.outputs[name], rounded[name], precision) for name in noise.outputs}
+            precision: {name: limit(noise.outputs[name], self.rounded[name], precision) for name in noise.outputs}
             for precision, noise in self.classes.items()
         }
 
@@ -171,12 +183,6 @@ class Case:
             return {}
         allowed = self._stage_limits(seen, "float32")
         return close.precisions(self.golden, self.model.encoder, self.runner, seen.isolated, allowed)
-
-    def _rounded(self, stage: str) -> Error:
-        """Return what rounding a stage to the dtype costs; in float32, which stages have already, that of outputs."""
-        if self.dtype == "float32":
-            return rounding(rows(self.golden.outputs["patches"]), "float32")
-        return rounding(rows(self.golden.stages[stage]), self.dtype)
 
     def _calm(self) -> Check:
         """Check that the reference is near enough to the golden to judge by."""
@@ -197,7 +203,7 @@ class Case:
             golden=compare(rows(mine), rows(exact), self.dtype),
             single=compare(rows(mine), rows(single), self.dtype),
             reference=self.reference.outputs[name],
-            rounding=rounding(rows(exact), self.dtype),
+            rounding=self.rounded[name],
             ladder={precision: noise.outputs[name] for precision, noise in self.classes.items()},
             images=tuple(image(rows(mine)[row], rows(single)[row]) for row in range(len(mine))),
         )
@@ -209,7 +215,7 @@ class Case:
             isolated=seen.isolated.get(name),
             reference_cumulative=self.reference.cumulative[name],
             reference_isolated=self.reference.isolated[name],
-            rounding=self._rounded(name),
+            rounding=self.rounded_stages[name],
             ladder={precision: noise.isolated[name] for precision, noise in self.classes.items()},
             precision=rounding_of.get(name),
         )

@@ -23,7 +23,7 @@ from snellen.encoders.build import build
 from snellen.encoders.config import EncoderConfig, Resize, ViTConfig
 from snellen.encoders.features import Features, Tap
 from snellen.errors import InputError, MissingPackage, Unavailable
-from snellen.model import Model
+from snellen.model.model import Model
 from snellen.model.spelling import spelled_state, spellings
 from snellen.runtimes.base import Runner
 from snellen.runtimes.parameters import check_range, tensors_of

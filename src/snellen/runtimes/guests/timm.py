@@ -12,7 +12,7 @@ from snellen.devices import Device
 from snellen.encoders.config import ConvNeXtConfig, EncoderConfig, ViTConfig
 from snellen.encoders.features import Features
 from snellen.errors import Unavailable
-from snellen.model import Model
+from snellen.model.model import Model
 from snellen.model.spelling import spellings
 from snellen.model.stated import same_network
 from snellen.runtimes.guests.hooked import Guest, Point, Seen, differs, importing, only_side

@@ -13,7 +13,7 @@ from snellen.devices import Device
 from snellen.encoders.config import ConvNeXtConfig, EncoderConfig, ViTConfig
 from snellen.encoders.features import Features
 from snellen.errors import Unavailable, UsageError
-from snellen.model import Model
+from snellen.model.model import Model
 from snellen.runtimes.guests.hooked import Guest, Point, Seen, importing, only_side, prefix_of, resize_in
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from snellen.records.verify import Check, StageRecord, TrialRecord, Verdict, Verdicts
-from snellen.verification.limits import NOISY
 from snellen.verification.ratios import Ratio, of_outputs, of_stages, over
 from snellen.verification.rules.sentences import beyond, met, where
 
@@ -65,9 +64,8 @@ def _unsure(record: TrialRecord) -> str | None:
         return f"there is no verdict: {unsound.because}"
     if not record.outputs:
         return "there is no verdict: no output of the candidate could be compared"
-    noisy = [o.name for o in record.outputs if (o.ladder[record.expect].frobenius or 0.0) > NOISY]
-    if noisy:
-        return f"there is no verdict: the CPU's own {record.expect} run is over {NOISY:.0%} off in {', '.join(noisy)}"
+    if not any(check.name == "reference.noise" for check in record.checks):
+        return f"there is no verdict: the record does not say how far off the CPU's own {record.expect} run is"
     elsewhere = _failed(record, "placement.")
     place = record.candidate.device.get("name", "the device")
     return f"it did not run on {place} alone: {elsewhere.because}" if elsewhere else None

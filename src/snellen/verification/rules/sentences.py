@@ -38,7 +38,7 @@ def beyond(record: TrialRecord, worst: str, culprit: str | None) -> str:
     beyond_limit = {r.what for r in of_stages(record) if not r.passes}
     lowered = [s for s in record.stages if s.name in beyond_limit and s.precision not in (None, "float32")]
     if any(check.name == "behaviour.repeats" and check.status == "unknown" for check in record.checks):
-        return _passing(worst, culprit)
+        return _transient(worst, culprit)
     if lowered and all(class_of(stage.precision or "") for stage in lowered):
         return _lowered(record, lowered)
     if record.cause is not None:
@@ -76,7 +76,7 @@ def _lowered(record: TrialRecord, lowered: list[StageRecord]) -> str:
     )
 
 
-def _passing(worst: str, culprit: str | None) -> str:
+def _transient(worst: str, culprit: str | None) -> str:
     """Say that the error was there once and gone when the run was repeated."""
     at = f"{culprit} (fed the golden's input)" if culprit else worst
     return f"{at} was beyond its limit in one run and within it when repeated: look for what changes from run to run"

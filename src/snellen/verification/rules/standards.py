@@ -6,7 +6,9 @@ run, as their users do; ``cann`` against the golden, as its standard asks.
 
 from __future__ import annotations
 
-from snellen.records.verify import TrialRecord, Verdict
+from collections.abc import Callable
+
+from snellen.records.verify import Metrics, TrialRecord, Verdict
 from snellen.verification.rules.common import Figure, Rule, chosen, conclude, known
 
 CLOSE, POLYGRAPHY, CANN = "assert-close", "polygraphy", "cann"
@@ -17,30 +19,12 @@ CANN_LIMITS = {"float32": 2.0**-13, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 
 def assert_close(record: TrialRecord) -> Verdict:
     """Judge as torch.testing.assert_close with its tolerances for the dtype asked for: no element may miss them."""
-    figures = [
-        Figure(
-            f"{output.name}: number of elements (of {output.single.elements}) outside the {record.dtype} tolerances",
-            known(output.single, output.single.close_mismatched),
-            "at most",
-            0.0,
-        )
-        for output in chosen(record, _all(record))
-    ]
-    return conclude(CLOSE, record, figures)
+    return _no_element(CLOSE, record, f"outside the {record.dtype} tolerances", lambda m: m.close_mismatched)
 
 
 def polygraphy(record: TrialRecord) -> Verdict:
     """Judge as Polygraphy by default: no element may be off by more than 1e-5 both absolutely and relatively."""
-    figures = [
-        Figure(
-            f"{output.name}: number of elements (of {output.single.elements}) off by more than 1e-5 both ways",
-            known(output.single, output.single.polygraphy_exceeded),
-            "at most",
-            0.0,
-        )
-        for output in chosen(record, _all(record))
-    ]
-    return conclude(POLYGRAPHY, record, figures)
+    return _no_element(POLYGRAPHY, record, "off by more than 1e-5 both ways", lambda m: m.polygraphy_exceeded)
 
 
 def cann(record: TrialRecord) -> Verdict:
@@ -59,6 +43,20 @@ def cann(record: TrialRecord) -> Verdict:
             Figure(f"{output.name}: MARE", known(m, m.mare), "below", 10 * limit),
         ]
     return conclude(CANN, record, figures)
+
+
+def _no_element(rule: str, record: TrialRecord, what: str, read: Callable[[Metrics], float | None]) -> Verdict:
+    """Judge by a count of elements, which must be 0 in every output."""
+    figures = [
+        Figure(
+            f"{output.name}: number of elements (of {output.single.elements}) {what}",
+            known(output.single, read(output.single)),
+            "at most",
+            0.0,
+        )
+        for output in chosen(record, _all(record))
+    ]
+    return conclude(rule, record, figures)
 
 
 def _all(record: TrialRecord) -> tuple[str, ...]:

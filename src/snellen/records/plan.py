@@ -1,0 +1,50 @@
+"""How an encoder is run on a machine, and the plan that says which way was found to be best there."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from snellen.records.model import Choice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How work is laid out over a device; None leaves it to the runtime."""
+
+    batch: int | None = None  # images encoded together
+    streams: int | None = None  # batches under way at the same time
+    threads: int | None = None  # of the CPU, over all streams
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """A runtime, the dtype it computes in, and how the work is laid out: what a plan chooses."""
+
+    runtime: str
+    dtype: str = "float32"
+    layout: Layout = Layout()
+
+    def __str__(self) -> str:
+        parts = [self.runtime, self.dtype]
+        parts += [f"{name} {value}" for name, value in asdict(self.layout).items() if value is not None]
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The setup that was proven and measured to be best for an encoder on a machine, for a goal."""
+
+    setup: Setup
+    goal: str  # throughput, latency or memory
+    choice: Choice
+    digest: str  # of the weights
+    recipe_hash: str
+    device: str
+    machine: str  # fingerprint of the machine and the versions it was measured with
+    made_at: str  # UTC, ISO 8601
+    version: str  # of snellen
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan as JSON-serialisable values."""
+        return {"schema": "snellen.plan/1", **asdict(self)}
