@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -30,11 +32,11 @@ RECORD = ModelRecord(
 class FakeRecipe:
     apply_orientation = True
 
-    def pixels(self, picture):
+    def array(self, picture):
         if picture.width > 500:
             raise ImageError("too long and thin")
         value = float(picture.rgb.getpixel((0, 0))[0])
-        return torch.full((3, 2, 2), value)
+        return np.full((3, 2, 2), value, np.float32)
 
 
 class FakeFeatures:
@@ -52,18 +54,27 @@ class FakeFeatures:
 
 
 class FakeModel:
-    """Gives [red, 2 x red] for each image."""
+    """Gives [red, 2 x red] for each image; takes ``ahead`` batches more before it gives those of the first."""
 
     record = RECORD
 
-    def __init__(self):
+    def __init__(self, ahead=0):
         self.recipe = FakeRecipe()
+        self.ahead = ahead
         self.batches = []
 
-    def embed_pixels(self, pixels):
-        self.batches.append(len(pixels))
+    def vectors(self, batches):
+        under_way = deque()
+        for pixels in batches:
+            self.batches.append(len(pixels))
+            under_way.append(self.encode(pixels))
+            if len(under_way) > self.ahead:
+                yield under_way.popleft()
+        yield from under_way
+
+    def encode(self, pixels):
         red = pixels[:, 0, 0, 0]
-        return torch.stack([red, 2 * red], dim=1).numpy()
+        return np.stack([red, 2 * red], axis=1)
 
     def features(self, images):
         return FakeFeatures(len(images))

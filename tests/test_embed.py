@@ -6,18 +6,31 @@ import hashlib
 import io
 import json
 import os
+import subprocess
+import sys
+import threading
+import weakref
+from collections import Counter
+from itertools import islice, repeat
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from pyarrow import parquet
 
+import snellen
 from fakes import RECORD, FakeModel, picture
+from snellen.embed import run
 from snellen.embed.inputs import expand, printable
-from snellen.embed.run import embed
+from snellen.embed.run import AHEAD, HELD, Miscounted, embed
 from snellen.embed.sinks import FORMATS, Sink
-from snellen.errors import Unavailable, UsageError
+from snellen.encoders.build import build
+from snellen.encoders.config import ViTConfig
+from snellen.errors import ImageError, Unavailable, UsageError
+from snellen.model.model import Model
+from snellen.recipes import Recipe, builtin
 from snellen.records import Outcome
 
 
@@ -37,8 +50,9 @@ FAILED = {2, 5, 6, 9}
 
 @pytest.mark.parametrize("batch_size", [1, 3, 10, 64])
 @pytest.mark.parametrize("workers", [1, 4])
-def test_a_bad_image_neither_stops_nor_shifts_the_others(mixed, batch_size, workers):
-    model = FakeModel()
+@pytest.mark.parametrize("ahead", [0, 1, 2, 5])
+def test_a_bad_image_neither_stops_nor_shifts_the_others(mixed, batch_size, workers, ahead):
+    model = FakeModel(ahead)
     rows = list(embed(model, mixed, batch_size=batch_size, workers=workers))
     assert [outcome.id for outcome, _ in rows] == list(range(10))
     assert [outcome.image_path for outcome, _ in rows] == mixed
@@ -52,14 +66,16 @@ def test_a_bad_image_neither_stops_nor_shifts_the_others(mixed, batch_size, work
             assert vector.tolist() == [outcome.id, 2 * outcome.id]
             assert (outcome.width, outcome.height) == (4, 3)
             assert outcome.sha256 == hashlib.sha256(Path(mixed[outcome.id]).read_bytes()).hexdigest()
-    assert sum(model.batches) == 6
-    assert max(model.batches) <= batch_size
+    full, rest = divmod(6, batch_size)
+    assert model.batches == [batch_size] * full + [rest] * (rest > 0)  # full, whatever stood between
 
 
-def test_memory_is_flat_and_the_loop_is_lazy(tmp_path):
-    """However many inputs there are, no more are taken than a batch, what waits behind it and one."""
+@pytest.mark.parametrize("ahead", [0, 1, 2, 5])
+def test_memory_is_flat_and_the_loop_is_lazy(tmp_path, ahead):
+    """However many inputs there are, only what the loop's docstring allows is taken and held."""
     path = picture(tmp_path / "a.png", 7)
-    taken = 0
+    taken, size, workers = 0, 4, 2
+    alive: Counter[str] = Counter()
 
     def endless():
         nonlocal taken
@@ -67,28 +83,250 @@ def test_memory_is_flat_and_the_loop_is_lazy(tmp_path):
             taken += 1
             yield path
 
-    rows = embed(FakeModel(), endless(), batch_size=4, workers=2)
-    for _ in range(20):
-        next(rows)
-    assert 20 <= taken <= 20 + 2 * 4 + 2
+    model = FakeModel(ahead)
+    made = model.recipe.array
+
+    def counted(source):
+        pixels = made(source)
+        alive["now"] += 1
+        alive["most"] = max(alive["most"], alive["now"])
+        weakref.finalize(pixels, alive.subtract, ["now"])
+        return pixels
+
+    model.recipe.array = counted
+    rows = embed(model, endless(), batch_size=size, workers=workers)
+    for given, _ in enumerate(islice(rows, 60), start=1):
+        assert given <= taken <= given + size * (ahead + 1) + AHEAD * size + workers
     rows.close()
+    assert alive["most"] <= AHEAD * size + workers + size
+    assert alive["now"] == 0
+
+
+@pytest.mark.parametrize("ahead", [0, 2])
+def test_many_bad_images_in_a_row_are_not_hoarded(tmp_path, ahead, monkeypatch):
+    monkeypatch.setattr(run, "HELD", 40)
+    good = picture(tmp_path / "a.png", 7)
+    paths = [good, *repeat(str(tmp_path / "gone.png"), 500), good, good]
+    taken = 0
+
+    def counting():
+        nonlocal taken
+        for taken, path in enumerate(paths, start=1):  # noqa: B007
+            yield path
+
+    model = FakeModel(ahead)
+    rows = embed(model, counting(), batch_size=4, workers=2)
+    for given, (outcome, vector) in enumerate(rows, start=1):
+        assert outcome.id == given - 1
+        assert taken <= given + 40 + AHEAD * 4 + 2 + 1
+        assert (vector is None) == (paths[given - 1] != good)
+    assert given == taken == len(paths)
+    assert model.batches == [1, 2]
+
+
+def test_bad_images_scattered_among_good_ones_leave_every_batch_full(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "HELD", 5)
+    model = FakeModel()
+    paths = [picture(tmp_path / "a.png", 7), str(tmp_path / "gone.png")] * 16
+    assert [vector is None for _, vector in embed(model, paths, batch_size=4)] == [False, True] * 16
+    assert model.batches == [4] * 4
+
+
+def test_images_that_cannot_be_read_are_never_encoded(tmp_path):
+    model = FakeModel()
+    rows = list(embed(model, [str(tmp_path / "gone.png")] * (HELD + 3), batch_size=2))
+    assert [vector for _, vector in rows] == [None] * (HELD + 3)
+    assert model.batches == []
+    assert list(embed(model, [])) == []
+
+
+def decodes_while_the_first_batch_is_encoded(path: str, count: int, seconds: float) -> bool:
+    """Tell whether ``count`` images are decoded by the time that the first batch, waited for so long, is encoded."""
+    model, decoded, enough = FakeModel(), [], threading.Event()
+    made, encode = model.recipe.array, model.encode
+
+    def counted(source):
+        decoded.append(source)
+        if len(decoded) >= count:
+            enough.set()
+        return made(source)
+
+    def slow(pixels):
+        reached.append(enough.wait(seconds if not reached else 0))
+        return encode(pixels)
+
+    reached: list[bool] = []
+    model.recipe.array, model.encode = counted, slow
+    assert len(list(embed(model, [path] * 24, batch_size=4, workers=2))) == 24
+    return reached[0]
+
+
+def test_two_batches_are_decoded_while_one_is_encoded(tmp_path, monkeypatch):
+    path = picture(tmp_path / "a.png", 7)
+    assert decodes_while_the_first_batch_is_encoded(path, 3 * 4, seconds=60)
+    monkeypatch.setattr(run, "AHEAD", 1)
+    assert not decodes_while_the_first_batch_is_encoded(path, 3 * 4, seconds=0.2)
+
+
+def test_the_encoder_starts_when_the_first_batch_is_decoded(tmp_path):
+    """The images behind the first batch are decoded only when that is at the encoder."""
+    paths = [picture(tmp_path / f"{i}.png", i) for i in range(8)]
+    model, begun = FakeModel(), threading.Event()
+    made, encode = model.recipe.array, model.encode
+
+    def patient(source):
+        if source.rgb.getpixel((0, 0))[0] >= 4 and not begun.wait(60):
+            raise ImageError("the encoder was not started")
+        return made(source)
+
+    def noted(pixels):
+        begun.set()
+        return encode(pixels)
+
+    model.recipe.array, model.encode = patient, noted
+    assert [vector[0] for _, vector in embed(model, paths, batch_size=4, workers=2)] == list(range(8))
+
+
+def shorter(model: FakeModel) -> None:
+    encode = model.encode
+    model.encode = lambda pixels: encode(pixels)[:-1]
+
+
+def longer(model: FakeModel) -> None:
+    encode = model.encode
+    model.encode = lambda pixels: np.concatenate([encode(pixels)] * 2)
+
+
+def one_batch_less(model: FakeModel) -> None:
+    vectors = model.vectors
+    model.vectors = lambda batches: islice(vectors(batches), 1, None)
+
+
+def one_batch_more(model: FakeModel) -> None:
+    def vectors(batches):
+        for pixels in batches:
+            yield model.encode(pixels)
+        yield model.encode(pixels)
+
+    model.vectors = vectors
+
+
+def stops_early(model: FakeModel) -> None:
+    model.vectors = lambda batches: map(model.encode, islice(batches, 2))
+
+
+def never_begins(model: FakeModel) -> None:
+    model.vectors = lambda batches: iter(())
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (shorter, "2 vectors for a batch of 3 images"),
+        (longer, "6 vectors for a batch of 3 images"),
+        (one_batch_less, "no vectors for 3 images"),
+        (one_batch_more, "for a batch that was not asked for"),
+        (stops_early, "stopped before it had taken every batch"),
+        (never_begins, "stopped before it had taken every batch"),
+    ],
+)
+@pytest.mark.parametrize("ahead", [0, 2])
+def test_vectors_that_are_not_one_for_each_image_are_an_error(tmp_path, fault, message, ahead):
+    paths = [picture(tmp_path / f"{i}.png", i) for i in range(9)]
+    model = FakeModel(ahead)
+    fault(model)
+    with pytest.raises(Miscounted, match=message):
+        list(embed(model, paths, batch_size=3, workers=2))
+
+
+def test_embedding_imports_no_torch(tmp_path):
+    """With an encoder that needs none, in a process of its own; a recipe whose resizes are torch's imports it."""
+    path = picture(tmp_path / "a.png", 7, size=(40, 30))
+    program = """
+import sys
+from pathlib import Path
+import numpy
+from snellen.embed import run, sinks
+from snellen.recipes import Recipe, builtin
+from snellen.records import ModelRecord, Origin
+
+class Stub:
+    recipe = Recipe.parse(builtin(sys.argv[2], "vit"))
+    def vectors(self, batches):
+        for pixels in batches:
+            assert pixels.shape == (2, 3, 224, 224) and pixels.dtype == numpy.float32 and pixels.flags.c_contiguous
+            yield pixels.mean(axis=(2, 3))
+
+record = ModelRecord(name="", variant="", library="timm", family="vit", dialect=None, recipe="", recipe_hash="",
+    origin=Origin(kind="seed", seed=0), pool="cls", dtype="float32", device="cpu", version="0")
+for ending in sinks.FORMATS:
+    with sinks.Sink(Path(sys.argv[1]).with_suffix(ending), record) as sink:
+        for outcome, vector in run.embed(Stub(), [sys.argv[1], "gone.png", sys.argv[1]], batch_size=2):
+            sink.add(outcome, vector)
+print(outcome.status, "torch" in sys.modules)
+"""
+
+    def after(library: str) -> str:
+        environment = {**os.environ, "PYTHONPATH": str(Path(snellen.__file__).parents[1])}
+        command = [sys.executable, "-c", program, path, library]
+        return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.strip()
+
+    assert after("timm") == "done False"
+    assert after("transformers") == "done True"
 
 
 def test_an_error_that_is_no_image_error_is_not_swallowed(tmp_path):
     model = FakeModel()
-    model.recipe.pixels = lambda picture: 1 / 0
+    model.recipe.array = lambda picture: 1 / 0
     with pytest.raises(ZeroDivisionError):
         list(embed(model, [picture(tmp_path / "a.png", 7)]))
 
 
-def test_values_that_are_not_finite_are_no_embedding(tmp_path):
-    model = FakeModel()
-    model.embed_pixels = lambda pixels: np.array([[1.0, np.nan], [1.0, 2.0]], np.float32)
-    path = picture(tmp_path / "a.png", 7)
-    (bad, none), (good, vector) = embed(model, [path, path])
+def test_an_error_of_the_encoder_is_not_swallowed_and_the_rows_before_it_are_given(tmp_path):
+    model, encode = FakeModel(), FakeModel().encode
+    model.encode = lambda pixels: encode(pixels) if pixels[0, 0, 0, 0] < 4 else 1 / 0
+    rows = embed(model, [picture(tmp_path / f"{i}.png", i) for i in range(8)], batch_size=2)
+    assert [next(rows)[1][0] for _ in range(4)] == [0, 1, 2, 3]
+    with pytest.raises(ZeroDivisionError):
+        next(rows)
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 2, 5])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_no_embedding(tmp_path, ahead, value):
+    model = FakeModel(ahead)
+    encode = model.encode
+
+    def spoilt(pixels):
+        vectors = encode(pixels)
+        vectors[vectors[:, 0] == 3, 1] = value
+        return vectors
+
+    model.encode = spoilt
+    rows = list(embed(model, [picture(tmp_path / f"{i}.png", i) for i in range(6)], batch_size=2))
+    bad, none = rows.pop(3)
     assert (bad.status, none) == ("broken", None)
     assert "not finite" in bad.error_message
-    assert (good.status, vector.tolist()) == ("done", [1.0, 2.0])
+    assert [(outcome.status, vector.tolist()) for outcome, vector in rows] == [
+        ("done", [i, 2 * i]) for i in (0, 1, 2, 4, 5)
+    ]
+
+
+def test_a_model_embeds_the_same_through_the_loop(tmp_path):
+    """The loop's call fits a loaded model, whose own ``embed`` goes the same way."""
+    photos = sorted(str(path) for path in (Path(snellen.__file__).parent / "photos").glob("[ac]*.jpg"))
+    torch.manual_seed(0)
+    config = ViTConfig(patch=16, width=32, depth=1, heads=2, hidden=64, grid=2)
+    encoder = build(config, "cpu")
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.normal_(0, 0.2)
+    model = Model(encoder, Recipe.parse(builtin("timm", "vit", size=32)), RECORD)
+    rows = list(embed(model, [*photos, str(tmp_path / "gone.jpg")], batch_size=2))
+    assert [outcome.status for outcome, _ in rows] == ["done"] * len(photos) + ["missing"]
+    vectors = np.stack([vector for _, vector in rows[:-1]])
+    assert np.array_equal(vectors, model.embed(photos, batch_size=2))
+    assert len(np.unique(vectors, axis=0)) == len(photos) > 2
 
 
 @pytest.mark.parametrize(("applied", "words"), [(True, "applied"), (False, "not applied")])

@@ -9,10 +9,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.nn import functional
 
 from snellen.errors import ImageError, RecipeError, UnknownName
 from snellen.images import Picture, decode
 from snellen.recipes import FAMILIES, LIBRARIES, STATS, Recipe, builtin
+from snellen.recipes.apply import FILTERS, resized
+from snellen.recipes.steps import CenterCrop, Scale, Step, Tensor
+from snellen.zoo import ROWS
+from snellen.zoo.conventions import recipe_for
 
 TEXT = (
     "stored | shortest_edge 256 bicubic | center_crop 224 | scale"
@@ -211,3 +216,122 @@ def test_reading_a_recipe_imports_nothing_heavy():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"
+
+
+# ---- arrays: the same pixels without torch
+
+ZOO = sorted({recipe_for(row, library) for row in ROWS for library in {library for library, _ in row.names}})
+OTHERS = (
+    "stored | center_crop 40 30 | scale | pool cls",
+    "stored | tensor | center_crop 41 97 floor | scale | mean 0.1 0.2 0.3 | std 0.7 0.8 0.9 | pool cls",
+    "stored | tensor | center_crop 64 90 | squash 33 47 bicubic | scale | mean 0.1 0.2 0.3 | std 0.7 0.8 1 | pool cls",
+    "upright | scale | center_crop 41 97 | mean 0.1 0.2 0.3 | std 0.7 0.8 0.9 | pool cls",
+    "upright | squash 50 lanczos | scale | squash 24 31 bicubic | center_crop 20 | pool cls",
+    "stored | shortest_edge 40 box | tensor | shortest_edge 30 bilinear | center_crop 32 28 | scale | pool cls",
+)
+PICTURES = tuple(
+    image(height, width) for height, width in ((1, 1), (90, 61), (61, 90), (40, 600), (256, 259), (331, 278))
+)
+
+
+def by_torch(recipe: Recipe, picture: Picture) -> torch.Tensor:
+    """Return the pixels by the formulas of torchvision, written out with torch alone."""
+    pixels = picture.upright() if recipe.apply_orientation else picture.rgb
+    for step in recipe.steps:
+        pixels = one_by_torch(pixels, step)
+    if recipe.mean is None or recipe.std is None:
+        return pixels
+    mean, std = (torch.tensor(three, dtype=torch.float32)[:, None, None] for three in (recipe.mean, recipe.std))
+    return pixels.sub(mean).div(std)
+
+
+def one_by_torch(pixels: Image.Image | torch.Tensor, step: Step) -> Image.Image | torch.Tensor:
+    drawn = isinstance(pixels, Image.Image)
+    height, width = (pixels.height, pixels.width) if drawn else pixels.shape[1:]
+    if isinstance(step, (Tensor, Scale)):
+        tensor = torch.from_numpy(np.array(pixels)).permute(2, 0, 1).contiguous() if drawn else pixels
+        return tensor if isinstance(step, Tensor) else tensor.to(torch.float32).div(255)
+    if isinstance(step, CenterCrop):
+        tall, wide = max(step.height - height, 0), max(step.width - width, 0)
+        left, top = wide // 2, tall // 2
+        half = (lambda margin: margin // 2) if step.floor else (lambda margin: round(margin / 2))
+        y, x = half(max(height - step.height, 0)), half(max(width - step.width, 0))
+        if drawn:
+            box = (x - left, y - top, x - left + step.width, y - top + step.height)
+            return pixels.crop(box)
+        padded = functional.pad(pixels, (left, wide - left, top, tall - top))
+        return padded[:, y : y + step.height, x : x + step.width]
+    size = resized(step, height, width)
+    if size == (height, width):
+        return pixels
+    if drawn:
+        return pixels.resize(size[::-1], FILTERS[step.filter])
+    return functional.interpolate(pixels[None], size, mode=step.filter, antialias=not step.aliased)[0]
+
+
+def same_pixels(recipe: Recipe, other: Recipe) -> bool:
+    return all(np.array_equal(recipe.array(picture), by_torch(other, picture).numpy()) for picture in PICTURES)
+
+
+@pytest.mark.parametrize("text", [*ZOO, *OTHERS])
+def test_arrays_are_torchs_pixels_to_the_last_bit(text):
+    recipe = Recipe.parse(text)
+    assert same_pixels(recipe, recipe)
+    for picture in PICTURES[:3]:
+        before = np.array(picture.rgb)
+        array, pixels = recipe.array(picture), recipe.pixels(picture)
+        assert (array.dtype, array.shape) == (np.float32, (3, *recipe.size))
+        assert array.flags.c_contiguous
+        assert array.flags.writeable
+        assert torch.equal(pixels, torch.from_numpy(array))
+        array[:] = 7  # it is the caller's own
+        assert np.array_equal(before, np.array(picture.rgb))
+        assert torch.equal(pixels, recipe.pixels(picture))
+
+
+@pytest.mark.parametrize("text", [*ZOO, *OTHERS])
+def test_eight_bit_arrays_are_torchs_pixels_to_the_last_bit(text):
+    recipe = Recipe.parse(text)
+    if not recipe.eight_bit:
+        with pytest.raises(RecipeError, match="no 8-bit pixels"):
+            recipe.array_uint8(PICTURES[0])
+        return
+    for picture in PICTURES:
+        small = recipe.array_uint8(picture)
+        assert (small.dtype, small.shape, small.flags.c_contiguous) == (np.uint8, (3, *recipe.size), True)
+        assert torch.equal(recipe.uint8(picture), torch.from_numpy(small))
+        assert torch.equal(recipe.normalise(torch.from_numpy(small)), by_torch(recipe, picture))
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("0.485", "0.48500003"),
+        ("0.229", "0.22900002"),
+        ("center_crop 224", "center_crop 224 floor"),
+        ("bicubic", "bilinear"),
+        ("stored |", "stored | tensor |"),
+    ],
+)
+def test_arrays_differ_from_those_of_a_wrong_recipe(right, wrong):
+    assert right in TEXT
+    assert not same_pixels(Recipe.parse(TEXT), Recipe.parse(TEXT.replace(right, wrong)))
+
+
+@pytest.mark.parametrize(
+    ("text", "torch_is_needed"),
+    [
+        (TEXT, False),
+        *((text, False) for text in (OTHERS[0], OTHERS[1], OTHERS[3])),
+        (builtin("transformers", "dinov2"), True),
+        (builtin("original", "vit"), True),
+    ],
+)
+def test_torch_is_imported_only_for_its_own_resizes(text, torch_is_needed):
+    code = (
+        "import sys; from PIL import Image; import snellen.recipes.apply; from snellen.images import decode;"
+        f"from snellen.recipes import Recipe; Recipe.parse({text!r}).array(decode(Image.new('RGB', (50, 40))));"
+        "print('torch' in sys.modules)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == str(torch_is_needed)

@@ -44,6 +44,7 @@ class Asked:
     golden: str | None
     saved: str | None
     simulate: bool
+    stages: bool
     strict: bool
     output: str | None
     as_json: bool
@@ -65,6 +66,7 @@ RUN = (
     "seeds",
     "save_golden",
     "golden",
+    "stages",
     "simulate",
 )
 """What belongs to a run, and so not to a record of one."""
@@ -106,6 +108,7 @@ DTYPE = click.option(  # the reference is float64: there is nothing above it to 
 @click.option("--save-golden", metavar="FILE", type=click.Path(), help="Keep the golden in a .golden file.")
 @click.option("--golden", metavar="FILE", type=click.Path(), help="Compare with a golden made elsewhere.")
 @click.option("--from", "saved", metavar="RECORD", type=click.Path(), help="Judge a saved .json record; run nothing.")
+@click.option("--stages", is_flag=True, help="Watch stages in a second build, where a runtime needs one.")
 @click.option("--simulate", is_flag=True, help="A dry run: the device is a simulated NPU.")
 @click.option("--strict", is_flag=True, help="A limited verdict makes the exit code 1, too.")
 @click.pass_context
@@ -186,6 +189,7 @@ def _tried(asked: Asked) -> TrialRecord:
         golden=golden,
         rule=asked.rule or saved.CALIBRATED,
         expect=asked.expect,
+        stages=asked.stages,
         progress=asked.say,
     )
     return record if golden is None else _with_golden(record, kept, spent)

@@ -51,7 +51,7 @@ class Model:
         ``images`` is one or an iterable of paths, bytes, Pillow images or uint8 arrays [h, w, 3]. Raises ImageError at
         the first that cannot be used; ``snellen embed`` goes on past it instead.
         """
-        rows = [self.embed_pixels(pixels) for pixels in self._batches(images, batch_size)]
+        rows = list(self.vectors(self._batches(images, batch_size)))
         return np.concatenate(rows) if rows else np.zeros((0, self.width), dtype=np.float32)
 
     def embed_pixels(self, pixels: Tensor) -> NDArray[np.float32]:
@@ -59,13 +59,18 @@ class Model:
         pooled: NDArray[np.float32] = self._encode(pixels).pooled.float().cpu().numpy()
         return pooled
 
+    def vectors(self, batches: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+        """Embed batches of pixels [b, 3, h, w], as the recipe makes them, into rows [b, d], one after the other."""
+        for pixels in batches:
+            yield self.embed_pixels(torch.from_numpy(pixels))
+
     def features(self, images: Any, stages: Iterable[str] = (), batch_size: int = BATCH) -> Features:
         """Return all features of images, float32 on the CPU, with the ``stages`` asked for.
 
         Raises ImageError for an image that cannot be used, UnknownName for a stage that does not exist.
         """
         wanted = tuple(stages)
-        parts = [self._encode(pixels, wanted) for pixels in self._batches(images, batch_size)]
+        parts = [self._encode(torch.from_numpy(pixels), wanted) for pixels in self._batches(images, batch_size)]
         if not parts:
             raise UsageError("there is no image to take features of", expected="one or more", todo="name some images")
         named = [part.named() for part in parts]
@@ -122,12 +127,12 @@ class Model:
         features: Features = self.encoder(pixels.to(next(self.encoder.parameters()).device), stages)
         return features
 
-    def _batches(self, images: Any, batch_size: int) -> Iterator[Tensor]:
+    def _batches(self, images: Any, batch_size: int) -> Iterator[NDArray[np.float32]]:
         if batch_size < 1:
             raise UsageError(f"the batch size is {batch_size}", expected="1 or more", todo=f"leave it at {BATCH}")
-        pixels = (self.recipe.pixels(decode(image)) for image in _each(images))
+        pixels = (self.recipe.array(decode(image)) for image in _each(images))
         while batch := list(islice(pixels, batch_size)):
-            yield torch.stack(batch)
+            yield np.stack(batch)
 
     def _map_stages(self, layers: Sequence[int | str] | None) -> tuple[str, ...]:
         """Turn layer numbers into stage names."""

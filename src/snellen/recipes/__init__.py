@@ -11,8 +11,8 @@ Read from left to right. What the pixels are when a step meets them decides how 
 ``squash H [W] FILTER``                resize to exactly H x W pixels
 ``center_crop H [W] [floor]``          cut H x W out of the middle; pad with black where the image is smaller.
                                        Half a pixel is rounded to even, or down with ``floor``
-``tensor``                             from here on a torch tensor, still 8 bits
-``scale``                              from here on a torch tensor of float32 in 0..1
+``tensor``                             from here on numbers [3,h,w] that torch resizes, still 8 bits
+``scale``                              from here on such numbers in float32, 0..1
 ``mean R G B`` ``std R G B``           subtract, divide
 ``pool NAME``                          last: how the encoder's tokens become one vector
 =====================================  ==============================================================================
@@ -21,8 +21,9 @@ A resize is Pillow's before ``tensor`` or ``scale`` (FILTER bilinear, bicubic, l
 numbers after ``tensor``, and torch's on float32 after ``scale`` (bilinear or bicubic). All of them are
 antialiased, unless ``aliased`` follows the filter (float32 only).
 
-``Recipe.parse(text)`` reads one, ``recipe(picture)`` gives pixels, ``builtin(library, family)`` gives the text
-under which a library's own preprocessing is known here.
+``Recipe.parse(text)`` reads one, ``recipe(picture)`` gives pixels and ``recipe.array(picture)`` the same as a numpy
+array, without torch where no resize is torch's. ``builtin(library, family)`` gives the text under which a library's own
+preprocessing is known here.
 """
 
 from __future__ import annotations

@@ -1,20 +1,26 @@
-"""Carry out the steps of a recipe: Pillow while the pixels are an image, torch once they are a tensor.
+"""Carry out the steps of a recipe: Pillow while the pixels are an image, numpy once they are numbers.
 
 The arithmetic is that of torchvision and of the processors of transformers, down to the truncation of the
-longer side and the rounding of the crop, without importing either.
+longer side and the rounding of the crop, without importing either. torch is imported for what it alone does the same
+way: a resize of numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import numpy
-import torch
 from PIL import Image
-from torch.nn import functional
 
 from snellen.errors import ImageError
 from snellen.recipes.steps import CenterCrop, Resize, Scale, ShortestEdge, Step, Tensor, Triple
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]  # [3,h,w] of uint8 or float32
+    Pixels = Image.Image | Array
 
 RESIZED_PIXELS = 1 << 26
 """Most pixels a resize may make: 200 MB of 8-bit RGB, 800 MB of float32.
@@ -30,30 +36,26 @@ FILTERS = {
     "box": Image.Resampling.BOX,
 }
 
-Pixels = Image.Image | torch.Tensor
-"""An RGB image, or [3,h,w] of uint8 or float32."""
 
+def run(image: Image.Image, steps: Iterable[Step]) -> Array:
+    """Return ``image`` after ``steps``: [3,h,w], contiguous, uint8 unless ``Scale`` is among them, then float32.
 
-def run(image: Image.Image, steps: Iterable[Step]) -> torch.Tensor:
-    """Return ``image`` after ``steps``: [3,h,w], uint8 unless ``Scale`` is among them, then float32."""
+    What is returned is nobody else's.
+    """
     pixels: Pixels = image
     for step in steps:
         pixels = _one(pixels, step)
-    return _tensor(pixels).contiguous()
+    return numpy.ascontiguousarray(_array(pixels))
 
 
-def scale(pixels: torch.Tensor) -> torch.Tensor:
-    """Turn 0..255 of uint8 into 0..1 of float32."""
-    return pixels.to(torch.float32).div(255)
-
-
-def standardise(pixels: torch.Tensor, mean: Triple | None, std: Triple | None) -> torch.Tensor:
-    """Subtract ``mean`` and divide by ``std``, a channel at a time; pixels [...,3,h,w] of float32."""
+def standardise(pixels: NDArray[numpy.float32], mean: Triple | None, std: Triple | None) -> NDArray[numpy.float32]:
+    """Subtract ``mean`` and divide by ``std``, a channel at a time, in place; pixels [3,h,w]."""
     if mean is None or std is None:
         return pixels
     # In float32 from the start, as the libraries do: the last bit depends on it.
-    means, stds = (torch.tensor(three, dtype=torch.float32, device=pixels.device) for three in (mean, std))
-    return pixels.sub(means[:, None, None]).div_(stds[:, None, None])
+    pixels -= numpy.array(mean, numpy.float32)[:, None, None]
+    pixels /= numpy.array(std, numpy.float32)[:, None, None]
+    return pixels
 
 
 def resized(step: Resize, height: int, width: int) -> tuple[int, int]:
@@ -77,24 +79,31 @@ def resized(step: Resize, height: int, width: int) -> tuple[int, int]:
 
 def _one(pixels: Pixels, step: Step) -> Pixels:
     if isinstance(step, Tensor):
-        return _tensor(pixels)
+        return _array(pixels)
     if isinstance(step, Scale):
-        return scale(_tensor(pixels))
+        return _scale(_array(pixels))
     if isinstance(step, CenterCrop):
         return _crop(pixels, step)
     return _resize(pixels, step)
 
 
-def _tensor(pixels: Pixels) -> torch.Tensor:
-    if isinstance(pixels, torch.Tensor):
-        return pixels
-    return torch.from_numpy(numpy.array(pixels)).permute(2, 0, 1).contiguous()
+def _array(pixels: Pixels) -> Array:
+    if isinstance(pixels, Image.Image):
+        return numpy.asarray(pixels).transpose(2, 0, 1).copy()  # [h, w, 3] -> [3, h, w]
+    return pixels
+
+
+def _scale(pixels: Array) -> Array:
+    """Turn 0..255 of uint8 into 0..1 of float32."""
+    floats = pixels.astype(numpy.float32, order="C")
+    floats /= numpy.float32(255)
+    return floats
 
 
 def _size(pixels: Pixels) -> tuple[int, int]:
-    if isinstance(pixels, torch.Tensor):
-        return pixels.shape[-2], pixels.shape[-1]
-    return pixels.height, pixels.width
+    if isinstance(pixels, Image.Image):
+        return pixels.height, pixels.width
+    return pixels.shape[-2], pixels.shape[-1]
 
 
 def _resize(pixels: Pixels, step: Resize) -> Pixels:
@@ -104,9 +113,9 @@ def _resize(pixels: Pixels, step: Resize) -> Pixels:
         return pixels
     if isinstance(pixels, Image.Image):
         return pixels.resize((width, height), FILTERS[step.filter])
-    return functional.interpolate(
-        pixels[None], (height, width), mode=step.filter, align_corners=False, antialias=not step.aliased
-    )[0]
+    from snellen.recipes import tensors
+
+    return tensors.resize(pixels, step, height, width)
 
 
 def _crop(pixels: Pixels, step: CenterCrop) -> Pixels:
@@ -115,8 +124,8 @@ def _crop(pixels: Pixels, step: CenterCrop) -> Pixels:
     bottom, right = top + step.height, left + step.width
     if isinstance(pixels, Image.Image):
         return pixels.crop((left, top, right, bottom))  # outside the image Pillow gives black
-    pad = (max(-left, 0), max(right - width, 0), max(-top, 0), max(bottom - height, 0))
-    padded = functional.pad(pixels, pad)
+    pad = ((0, 0), (max(-top, 0), max(bottom - height, 0)), (max(-left, 0), max(right - width, 0)))
+    padded = numpy.pad(pixels, pad) if any(map(any, pad)) else pixels
     top, left = max(top, 0), max(left, 0)
     return padded[:, top : top + step.height, left : left + step.width]
 

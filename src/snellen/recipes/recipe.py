@@ -1,7 +1,7 @@
 """A recipe: parsed once, then applied to any number of pictures.
 
 In: text, and pictures as ``snellen.images`` decodes them. Out: pixels, float32 [3,h,w], as the encoder takes
-them. Parsing imports nothing heavy; torch and Pillow come in when the first picture does.
+them. Parsing imports nothing heavy; numpy and Pillow come in when the first picture does, torch where it is needed.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from snellen.recipes.steps import CenterCrop, Scale, ShortestEdge, Squash, Step,
 
 if TYPE_CHECKING:
     import torch
+    from numpy import float32, uint8
+    from numpy.typing import NDArray
     from PIL import Image
 
 
@@ -87,21 +89,20 @@ class Recipe:
         """Return ``pixels(picture)``."""
         return self.pixels(picture)
 
-    def pixels(self, picture: PictureLike) -> torch.Tensor:
-        """Return the pixels the encoder takes: float32 [3,h,w], contiguous, on the CPU.
+    def array(self, picture: PictureLike) -> NDArray[float32]:
+        """Return the pixels the encoder takes: float32 [3,h,w], contiguous.
 
+        torch is imported only where the recipe resizes after ``tensor`` or ``scale``.
         Raises ImageError where the picture is so long and thin that resizing it would need gigabytes.
         """
         from snellen.recipes import apply
 
-        image = picture.upright() if self.apply_orientation else picture.rgb
-        return apply.standardise(apply.run(image, self.steps), self.mean, self.std)
+        return apply.standardise(apply.run(self._image(picture), self.steps), self.mean, self.std)
 
-    def uint8(self, picture: PictureLike) -> torch.Tensor:
+    def array_uint8(self, picture: PictureLike) -> NDArray[uint8]:
         """Return the resized and cropped pixels before scaling: uint8 [3,h,w], a quarter of the memory.
 
-        ``normalise`` turns them, or a batch of them on any device, into what ``pixels`` returns.
-        Raises RecipeError where the recipe resizes float32 (``eight_bit`` tells), ImageError as ``pixels`` does.
+        Raises RecipeError where the recipe resizes float32 (``eight_bit`` tells), ImageError as ``array`` does.
         """
         from snellen.recipes import apply
 
@@ -111,11 +112,25 @@ class Recipe:
                 expected="a recipe with every resize and crop before 'scale'",
                 todo="use pixels()",
             )
-        image = picture.upright() if self.apply_orientation else picture.rgb
-        return apply.run(image, tuple(step for step in self.steps if step != Scale()))
+        return apply.run(self._image(picture), tuple(step for step in self.steps if step != Scale()))
+
+    def pixels(self, picture: PictureLike) -> torch.Tensor:
+        """Return ``array(picture)`` as a tensor on the CPU."""
+        import torch
+
+        return torch.from_numpy(self.array(picture))
+
+    def uint8(self, picture: PictureLike) -> torch.Tensor:
+        """Return ``array_uint8(picture)`` as a tensor on the CPU; ``normalise`` makes of it what ``pixels`` returns."""
+        import torch
+
+        return torch.from_numpy(self.array_uint8(picture))
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
         """Turn uint8 [...,3,h,w] into float32 of the same shape and device: scale, mean, std."""
-        from snellen.recipes import apply
+        from snellen.recipes import tensors
 
-        return apply.standardise(apply.scale(pixels), self.mean, self.std)
+        return tensors.normalise(pixels, self.mean, self.std)
+
+    def _image(self, picture: PictureLike) -> Image.Image:
+        return picture.upright() if self.apply_orientation else picture.rgb

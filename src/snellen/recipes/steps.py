@@ -50,7 +50,7 @@ class CenterCrop:
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """From here on a torch tensor of 8-bit numbers, no longer a Pillow image."""
+    """From here on 8-bit numbers that torch resizes, no longer a Pillow image."""
 
     def __str__(self) -> str:
         return "tensor"
@@ -58,7 +58,7 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """From here on a torch tensor of float32 between 0 and 1: the 8-bit numbers divided by 255."""
+    """From here on float32 between 0 and 1, the 8-bit numbers divided by 255, that torch resizes."""
 
     def __str__(self) -> str:
         return "scale"

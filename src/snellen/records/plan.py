@@ -17,13 +17,17 @@ class Layout:
     threads: int | None = None  # of the CPU, over all streams
 
 
+FREE = Layout()
+"""Everything left to the runtime."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
     """A runtime, the dtype it computes in, and how the work is laid out: what a plan chooses."""
 
     runtime: str
     dtype: str = "float32"
-    layout: Layout = Layout()
+    layout: Layout = FREE
 
     def __str__(self) -> str:
         parts = [self.runtime, self.dtype]

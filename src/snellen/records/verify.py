@@ -160,7 +160,7 @@ class CandidateRecord:
     dtype: str
     device: dict[str, Any]  # as the device describes itself
     simulated: bool
-    stages: bool  # whether it showed its stages; the note says how or why not
+    stages: bool  # whether it showed its stages to a tap; the note says how or why not
     note: str = ""
     switches: tuple[SwitchRecord, ...] = ()
 

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from snellen.devices import Device
-from snellen.errors import UnknownName
+from snellen.errors import UnknownName, UsageError
 from snellen.records import Choice
-from snellen.records.plan import Layout
+from snellen.records.plan import FREE, Layout
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,7 +26,7 @@ __all__ = ["INT8", "RUNTIMES", "default", "make", "of_callable", "of_module"]
 def _eager(model: Model, device: Device, dtype: str, layout: Layout) -> Runner:
     from snellen.runtimes.eager import Eager
 
-    return Eager(model, device, dtype)
+    return _laid_out(Eager(model, device, dtype), layout)
 
 
 def _compiled(model: Model, device: Device, dtype: str, layout: Layout) -> Runner:
@@ -50,13 +50,13 @@ def _onnxruntime(model: Model, device: Device, dtype: str, layout: Layout) -> Ru
 def _timm(model: Model, device: Device, dtype: str, layout: Layout) -> Runner:
     from snellen.runtimes.guests.timm import Timm
 
-    return Timm(model, device, dtype)
+    return _laid_out(Timm(model, device, dtype), layout)
 
 
 def _transformers(model: Model, device: Device, dtype: str, layout: Layout) -> Runner:
     from snellen.runtimes.guests.transformers import Transformers
 
-    return Transformers(model, device, dtype)
+    return _laid_out(Transformers(model, device, dtype), layout)
 
 
 RUNTIMES: dict[str, Callable[[Model, Device, str, Layout], Runner]] = {
@@ -69,10 +69,23 @@ RUNTIMES: dict[str, Callable[[Model, Device, str, Layout], Runner]] = {
 }
 
 INT8 = "int8"
-"""The one dtype that is no number format of a device, but a way of running: weights and inputs of matrices in 8 bits."""
+"""The one dtype that is a way of running rather than a number format: weights and inputs of matrices in 8 bits."""
 
 
-def make(runtime: str, model: Model, device: Device, dtype: str, layout: Layout = Layout()) -> Runner:
+def _laid_out(runner: Runner, layout: Layout) -> Runner:
+    """Set the batch of a runner that has nothing else to lay out; raise UsageError where more was asked for."""
+    if layout.streams is not None or layout.threads is not None:
+        raise UsageError(
+            f"streams or threads were asked for, which the runtime {runner.runtime} does not set",
+            expected="a batch alone",
+            todo="OMP_NUM_THREADS sets torch's threads",
+        )
+    if layout.batch is not None:
+        runner.batch = layout.batch
+    return runner
+
+
+def make(runtime: str, model: Model, device: Device, dtype: str, layout: Layout = FREE) -> Runner:
     """Return a runner of ``model`` on ``device`` in ``dtype``; the model itself stays as it is.
 
     Raises UnknownName for a runtime that does not exist, DeviceUnavailable for a dtype that is not used on the device,

@@ -27,7 +27,8 @@ BATCH = 8
 class Runner(ABC):
     """One encoder, running.
 
-    ``stages`` are the names a tap sees, in order; empty where the runtime shows none, and ``note`` says why.
+    ``stages`` are the names a tap sees, in order; empty where the runtime shows none, and ``note`` says why. Those in
+    ``watched`` can then be looked at, but not replaced.
     """
 
     runtime: str
@@ -35,6 +36,7 @@ class Runner(ABC):
     device: Device
     dtype: str  # in which it computes, read back where the runtime can be asked
     stages: tuple[str, ...] = ()
+    watched: tuple[str, ...] = ()
     note: str = ""
     ours: bool = False  # whether it runs snellen's own encoder code
     batch: int = BATCH  # images at once that suit it
@@ -58,6 +60,10 @@ class Runner(ABC):
         for pixels in batches:
             pooled = self.run(torch.from_numpy(pixels)).pooled
             yield pooled.float().cpu().numpy()
+
+    def look(self, pixels: Tensor) -> dict[str, Tensor]:
+        """Return the stages in ``watched`` for pixels [b, 3, h, w], through a second build of the network."""
+        raise UsageError(f"the runtime {self.runtime!r} shows no stages", todo="--runtime eager")
 
     def tensors(self) -> Iterable[tuple[str, Tensor]]:
         """Return parameters and buffers by name, where they lie; nothing where the runtime does not hand them out."""

@@ -104,9 +104,31 @@ def watched(runner: Runner, seen: Outputs, reruns: Reruns, limits: Mapping[str, 
     """Check that watching the stages changed nothing, so that the curves speak of the run that was judged."""
     if not seen:
         because = runner.note or f"{runner.runtime} shows no stages; outputs alone are judged"
+        if runner.watched:
+            because += "; --stages looks at them in a second build"
         return Check(name=WATCHED.name, status="unknown", because=because)
     others = _others(WATCHED.name, "while its stages were watched", seen, reruns.first)
     return others or _repeated(WATCHED, reruns.first, seen, limits)
+
+
+def built(runner: Runner, seen: Outputs, reruns: Reruns, limits: Mapping[str, Error]) -> Check:
+    """Check that the second build of a network, which shows the stages, computes what the first one does.
+
+    ``seen``: what of its outputs is among the stages. Where it does not, its stages say nothing of the build on trial.
+    """
+    name, both = WATCHED.name, {key: reruns.first[key][: len(x)] for key, x in seen.items() if key in reruns.first}
+    if not both:
+        because = f"the build of {runner.runtime} that shows its stages shows no output to compare the two by"
+        return Check(name=name, status="warn", because=because)
+    worst = _apart({key: seen[key].to(x.dtype) for key, x in both.items()}, both, limits)
+    if worst is not None and worst <= 1:
+        because = f"a second build shows the stages; its {', '.join(both)} differ by {worst:.3g} of the limit"
+        return Check(name=name, status="pass", because=because, value=worst, limit=1.0)
+    because = (
+        f"the second build, which shows the stages, gave other {', '.join(both)} than the one on trial, "
+        "beyond the limit: its stages are left out"
+    )
+    return Check(name=name, status="warn", because=because, value=worst, limit=1.0)
 
 
 def _determinism(reruns: Reruns, limits: Mapping[str, Error]) -> Check:

@@ -5,6 +5,8 @@ The candidate may be anybody's code. It must not reach the golden's memory, and 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from snellen.encoders.features import Features, Tap
@@ -20,9 +22,25 @@ def call(runner: Runner, pixels: Tensor, what: str, tap: Tap | None = None) -> F
 
     Raises CandidateError for anything the candidate raises that is not an error of snellen's own.
     """
-    try:
+    with named(runner, pixels, what):
         features = runner.run(pixels.clone(), tap)
         runner.device.synchronize()
+    return features
+
+
+def look(runner: Runner, pixels: Tensor, what: str) -> dict[str, Tensor]:
+    """Return the stages of a batch from the build of the network that shows them. Raises as ``call`` does."""
+    with named(runner, pixels, what):
+        stages = runner.look(pixels.clone())
+        runner.device.synchronize()
+    return stages
+
+
+@contextmanager
+def named(runner: Runner, pixels: Tensor, what: str) -> Iterator[None]:
+    """Raise CandidateError for anything that is raised inside and is not an error of snellen's own."""
+    try:
+        yield
     except SnellenError:
         raise
     except Exception as error:  # whatever somebody's code, library or driver raises
@@ -33,4 +51,3 @@ def call(runner: Runner, pixels: Tensor, what: str, tap: Tap | None = None) -> F
             expected=f"features of {count} of {pixels.shape[2]} x {pixels.shape[3]} pixels",
             todo="run it on such a batch by itself; nothing was judged",
         ) from error
-    return features

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from snellen.encoders.build import Encoder
 from snellen.encoders.features import Features, Tap
-from snellen.errors import InputError
+from snellen.errors import InputError, UsageError
 from snellen.records.verify import Check, Error
 from snellen.runtimes.base import Runner
 from snellen.verification import behaviour, placement
 from snellen.verification.behaviour import Reruns
-from snellen.verification.calling import call
+from snellen.verification.calling import call, look
 from snellen.verification.drift import BATCH, Drift, Run, encode, joined, outputs_of, rows
 from snellen.verification.golden import Golden, Noise, Progress, digest
 from snellen.verification.metrics import error
@@ -36,11 +36,36 @@ class Observed:
     isolated: dict[str, Error]
     placement: tuple[Check, ...]
     watched: dict[str, Tensor]  # the outputs of the run whose stages were watched
+    built: bool  # whether that was another build of the network, which cannot be fed the golden's stages
 
 
-def observe(runner: Runner, encoder: Encoder, golden: Golden, reference: Noise, progress: Progress) -> Observed:
+def looks_at(runner: Runner, say: Progress) -> bool:
+    """Tell whether stages are to be taken from a second build; raise UsageError where there is none either."""
+    if runner.stages:
+        say(f"--stages changes nothing: {runner.runtime} shows its stages already")
+    elif not runner.watched:
+        raise UsageError(
+            f"the stages of {runner.runtime} were asked for, and it shows none"
+            + (f" ({runner.note})" if runner.note else ""),
+            expected="a runtime that shows its stages, or that has a second build to show them",
+            todo="leave --stages out: outputs are judged without",
+        )
+    return not runner.stages
+
+
+def observe(  # noqa: PLR0913  (what is on trial, what it is held to, and how far it is looked at)
+    runner: Runner,
+    encoder: Encoder,
+    golden: Golden,
+    reference: Noise,
+    progress: Progress,
+    *,
+    dtype: str,
+    looks: bool = False,
+) -> Observed:
     """Run the candidate freely, again, reversed, alone, and with its stages watched; ``encoder`` is the trusted one.
 
+    ``dtype``: the one asked for. ``looks``: stages that no tap sees are taken from a second build of the network.
     Raises CandidateError where it raises, InputError for outputs or stages of another shape than the golden's.
     """
     progress(f"candidate: {runner.runtime}, {runner.dtype} on {runner.device.name}")
@@ -58,13 +83,15 @@ def observe(runner: Runner, encoder: Encoder, golden: Golden, reference: Noise, 
         if runner.stages:
             watched = encode(running(runner, "while its stages were watched"), golden.pixels[:BATCH], free)
             call(runner, golden.staged, "while its stages were fed the golden's", fed)
+        elif looks:
+            watched = _looked(runner, golden, free)
     errors = {name: error(rows(tensor), rows(golden.outputs[name])) for name, tensor in outputs.items()}
     same = [name for name, tensor in outputs.items() if _is_reference(name, tensor, golden, reference)]
     found = (
         placement.complete(outputs, list(golden.outputs)),
         placement.parameters(runner),
         where,
-        placement.dtype(runner, runner.dtype, _nearer(errors, reference)),
+        placement.dtype(runner, dtype, _nearer(errors, reference)),
         placement.fallbacks(runner, watch),
         placement.independent(runner, same, placement.shares(runner, encoder)),
     )
@@ -76,7 +103,20 @@ def observe(runner: Runner, encoder: Encoder, golden: Golden, reference: Noise, 
         isolated={} if _ignores(free.errors, fed.errors) else fed.errors,
         placement=found,
         watched=watched,
+        built=looks and not runner.stages,
     )
+
+
+def _looked(runner: Runner, golden: Golden, drift: Drift) -> dict[str, Tensor]:
+    """Hold the stages of a second build against the golden's; return what of its outputs is shown."""
+    stages = look(runner, golden.staged, "in the build that shows its stages")
+    missing = [name for name in runner.watched if name not in stages]
+    if missing or not stages:
+        raise InputError(f"the build that shows stages gave no {', '.join(missing) or 'stage'}", expected="all of them")
+    order = list(golden.stages)
+    for name in sorted(stages, key=lambda name: order.index(name) if name in order else -1):
+        drift(name, stages[name])  # one that the golden does not have is refused by its name
+    return {"pooled": stages["pooled"].detach().cpu()} if "pooled" in stages else {}
 
 
 def running(runner: Runner, what: str) -> Run:

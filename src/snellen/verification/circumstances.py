@@ -33,8 +33,14 @@ class Clock:
         self.seconds[name] = round(time.perf_counter() - start, 3)
 
 
-def candidate_record(runner: Runner, dtype: str) -> CandidateRecord:
-    """Say what was on trial, on which device, with which precision switches as they stand."""
+BUILT = "a second build showed the stages as it ran freely; none can be fed the golden's, so none is judged alone"
+
+
+def candidate_record(runner: Runner, dtype: str, *, built: bool = False) -> CandidateRecord:
+    """Say what was on trial, on which device, with which precision switches as they stand.
+
+    ``built``: its stages were looked at in a second build.
+    """
     return CandidateRecord(
         runtime=runner.runtime,
         version=runner.version,
@@ -42,7 +48,7 @@ def candidate_record(runner: Runner, dtype: str) -> CandidateRecord:
         device=runner.device.describe(),
         simulated=runner.device.simulated,
         stages=bool(runner.stages),
-        note=runner.note,
+        note=BUILT if built else runner.note,
         switches=audit.switches(runner),
     )
 

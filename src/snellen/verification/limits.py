@@ -74,6 +74,15 @@ def together(errors: Iterable[Error]) -> Error:
     return Error(frobenius=total([e.frobenius for e in found]), token=total([e.token for e in found]))
 
 
+def wider(allowed: Error, found: Error) -> Error:
+    """Return the larger of a limit and a candidate's own error, for comparing it with itself."""
+
+    def larger(a: float | None, b: float | None) -> float | None:
+        return b if a is None else a if b is None else max(a, b)
+
+    return Error(frobenius=larger(allowed.frobenius, found.frobenius), token=larger(allowed.token, found.token))
+
+
 def within(error: Error, allowed: Error) -> bool:
     """Tell whether an error is finite and within its limits."""
     found = ratio(error, allowed)

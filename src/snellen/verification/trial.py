@@ -19,12 +19,12 @@ from snellen.records.reading import plain
 from snellen.records.verify import Check, Error, OutputRecord, StageRecord, Toggle, TrialRecord
 from snellen.runtimes.base import Runner
 from snellen.verification import audit, behaviour, candidate, close, rules, selftest, trusted
-from snellen.verification.candidate import Observed
+from snellen.verification.candidate import Observed, looks_at
 from snellen.verification.circumstances import Clock, candidate_record, environment
 from snellen.verification.drift import rows
 from snellen.verification.golden import Golden, Noise, Progress, compute, key, noises, with_noise
 from snellen.verification.inputs import Inputs, photographs
-from snellen.verification.limits import NOISY, limit, shown
+from snellen.verification.limits import NOISY, limit, shown, wider
 from snellen.verification.metrics import compare, image, rounding
 
 Candidate = Runner | nn.Module | Callable[..., Any]
@@ -41,6 +41,7 @@ def verify(  # noqa: PLR0913  (each is a question a person asks by itself, and a
     golden: Golden | None = None,
     rule: str = "calibrated",
     expect: str | None = None,
+    stages: bool = False,
     progress: Progress | None = None,
 ) -> TrialRecord:
     """Put an encoder on trial in a runtime on a device, and say whether it computes what it should.
@@ -48,8 +49,9 @@ def verify(  # noqa: PLR0913  (each is a question a person asks by itself, and a
     ``model`` is loaded in float32 on the CPU: golden (float64) and references are computed from it there. ``candidate``
     is what is tried instead of ``runtime``: a runner, or a module or function, pixels [b, 3, h, w] -> Features, a dict
     of tensors, or a tensor. ``inputs`` are the package's photographs unless given; ``golden`` spares computing one, and
-    brings its inputs. ``expect`` is the precision class required, that of ``dtype`` by default. Nothing raises because
-    a verdict is bad.
+    brings its inputs. ``expect`` is the precision class required, that of ``dtype`` by default. ``stages``:
+    where a runtime shows its stages in a second build only, build it and watch them. Nothing raises because a verdict
+    is bad.
 
     Raises UsageError for what cannot be judged, Unavailable for a device or runtime that is not here.
     """
@@ -68,12 +70,13 @@ def verify(  # noqa: PLR0913  (each is a question a person asks by itself, and a
     with clock.part("candidate_load"):
         runner = _runner(candidate, runtime, model, place, dtype)
     try:
+        looks = stages and looks_at(runner, say)
         with clock.part("golden"):
             if golden is None:
                 golden = compute(model, inputs or photographs(), noises(dtype), say)
             else:
                 golden = with_noise(golden, model, noises(dtype), say)
-        case = Case(model, golden, runner, dtype, expect, say)
+        case = Case(model, golden, runner, dtype, expect, say, looks)
         record = case.try_it(clock)
     finally:
         if runner is not candidate:
@@ -91,6 +94,7 @@ class Case:
     dtype: str
     expect: str
     say: Progress
+    looks: bool = False  # at stages in a second build
 
     @property
     def reference(self) -> Noise:
@@ -119,7 +123,7 @@ class Case:
     def try_it(self, clock: Clock) -> TrialRecord:
         """Run the candidate, test the verifier, look closely where a class is missed."""
         with clock.part("candidate"):
-            seen = candidate.observe(self.runner, self.model.encoder, self.golden, self.reference, self.say)
+            seen = self._observed()
         limits = self.limits()
         with clock.part("selftest"):
             self.say("self-test")
@@ -129,16 +133,16 @@ class Case:
         with clock.part("close_look"):
             rounding_of = self._close_look(seen)
             toggles, repeats = self._audit(seen, limits)
-        own = {name: _wider(limits[self.expect][name], seen.errors[name]) for name in seen.errors}
-        behaved = (
-            *behaviour.checks(seen.reruns, own),
-            behaviour.watched(self.runner, seen.watched, seen.reruns, own),
-        )
+        own = {name: wider(limits[self.expect][name], seen.errors[name]) for name in seen.errors}
+        watched = (behaviour.built if seen.built else behaviour.watched)(self.runner, seen.watched, seen.reruns, own)
+        behaved = (*behaviour.checks(seen.reruns, own), watched)
+        if seen.built and watched.status != "pass":
+            seen = replace(seen, cumulative={})
         with clock.part("metrics"):
             outputs = tuple(self._output(name, seen) for name in seen.outputs)
         return TrialRecord(
             model=plain(self.model.record.to_dict()),
-            candidate=candidate_record(self.runner, self.dtype),
+            candidate=candidate_record(self.runner, self.dtype, built=bool(seen.built and seen.cumulative)),
             inputs=self.golden.about.inputs,
             dtype=self.dtype,
             expect=self.expect,
@@ -149,6 +153,17 @@ class Case:
             cause=next((" and ".join(t.switches) for t in toggles if t.explains), None),
             golden=self.golden.source,
             environment=environment(),
+        )
+
+    def _observed(self) -> Observed:
+        return candidate.observe(
+            self.runner,
+            self.model.encoder,
+            self.golden,
+            self.reference,
+            self.say,
+            dtype=self.dtype,
+            looks=self.looks,
         )
 
     def _audit(
@@ -248,7 +263,7 @@ def _expected(dtype: str, expect: str | None) -> str:
         raise UsageError(
             f"a candidate in {dtype} was asked for",
             expected=f"one of {', '.join(trusted.REFERENCE)}",
-            todo="--dtype float32",
+            todo="snellen tune, which judges 8 bits" if dtype == runtimes.INT8 else "--dtype float32",
         )
     if expect is None:
         return dtype
@@ -263,26 +278,11 @@ def _expected(dtype: str, expect: str | None) -> str:
 
 
 def _check_trusted(model: Model, inputs: Inputs | None, golden: Golden | None) -> None:
-    """Refuse a model that no golden can be computed from."""
-    record = model.record
-    if record.device != "cpu" or record.dtype != "float32":
-        raise UsageError(
-            f"the model was loaded in {record.dtype} on {record.device}",
-            expected="float32 on the CPU, from which the golden is computed",
-            todo="load it without device and dtype, and name both to verify",
-        )
+    """Refuse a model that no golden can be computed from, and a golden that is not its own."""
+    trusted.check_model(model)
     if golden is not None and inputs is not None:
         raise UsageError("inputs were named beside a golden, which brings its own", todo="leave one of the two out")
     if golden is not None:
         from snellen.verification.bundle import check_belongs
 
         check_belongs(golden, model)
-
-
-def _wider(allowed: Error, found: Error) -> Error:
-    """Return the larger of a limit and the candidate's own error, for comparing it with itself."""
-
-    def larger(a: float | None, b: float | None) -> float | None:
-        return b if a is None else a if b is None else max(a, b)
-
-    return Error(frobenius=larger(allowed.frobenius, found.frobenius), token=larger(allowed.token, found.token))

@@ -21,6 +21,8 @@ from snellen.devices import resolve
 from snellen.devices.rounding import How, Precision, lower
 from snellen.encoders.build import Encoder
 from snellen.encoders.features import Features, Tap
+from snellen.errors import UsageError
+from snellen.model.model import Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,17 @@ REFERENCE: dict[str, Arithmetic] = {
     "bfloat16": Arithmetic(torch.bfloat16),
 }
 """The reference of each dtype a candidate can be asked for in: activations in it, products summed in float32."""
+
+
+def check_model(model: Model) -> None:
+    """Raise UsageError for a model that no golden can be computed from."""
+    record = model.record
+    if record.device != "cpu" or record.dtype != "float32":
+        raise UsageError(
+            f"the model was loaded in {record.dtype} on {record.device}",
+            expected="float32 on the CPU, from which the golden is computed",
+            todo="load it without device and dtype, and name both to verify",
+        )
 
 
 @torch.inference_mode()

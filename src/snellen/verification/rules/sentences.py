@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from snellen.records.precision import BITS
 from snellen.records.verify import StageRecord, TrialRecord
-from snellen.verification.ratios import by_size, of_outputs, of_stages
+from snellen.verification.ratios import by_size, of_outputs, of_stages, over
 
 ORDER = tuple(BITS)
 
@@ -43,6 +43,8 @@ def beyond(record: TrialRecord, worst: str, culprit: str | None) -> str:
         return _lowered(record, lowered)
     if record.cause is not None:
         return _switched(record, culprit or worst)
+    if culprit is not None and not any(stage.isolated for stage in record.stages):
+        return _drifting(record, worst, culprit)
     return _fault(record, culprit) if culprit is not None else _behind(record, worst)
 
 
@@ -59,6 +61,9 @@ def _behind(record: TrialRecord, worst: str) -> str:
 def where(record: TrialRecord) -> str:
     """Say how far the candidate was looked at."""
     count = sum(stage.isolated is not None for stage in record.stages)
+    free = sum(stage.cumulative is not None for stage in record.stages)
+    if not count and free:
+        return f"outputs only; {free} stages were watched in a second build, where errors pile up"
     if not count:
         return "outputs only, for it shows no stages"
     return f"all {count} stages are within their limits" if count > 1 else "the one stage it shows is within its limit"
@@ -125,6 +130,18 @@ def _fault(record: TrialRecord, culprit: str) -> str:
     return (
         f"{culprit}, fed the golden's input, errs {found:.3g} times its limit{rounding}{more}: look for a fault there"
     )
+
+
+def _drifting(record: TrialRecord, worst: str, culprit: str) -> str:
+    """Say where errors first leave the reference's, of stages that ran freely and could not be fed the golden's."""
+    stage = next(stage for stage in record.stages if stage.name == culprit)
+    assert stage.cumulative is not None  # it drifts
+    found = over(culprit, stage.cumulative, stage.reference_cumulative, stage.rounding, record.expect).value
+    times = "is not finite" if found is None else f"is {found:.3g} times its limit"
+    at = f"{culprit} is the first stage whose error, piled up as the network ran freely, {times}"
+    if by_size(record) is not None:
+        return f"{_sized(record, worst)}; {at}"
+    return f"{at}; it cannot be fed the golden's input, so look for a fault there or just before it"
 
 
 def _later(record: TrialRecord, worst: str) -> str:

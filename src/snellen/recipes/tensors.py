@@ -1,0 +1,35 @@
+"""What of a recipe is torch's: the resize of numbers, and bringing 8-bit pixels to the encoder's range on a device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn import functional
+
+from snellen.recipes.steps import Resize, Triple
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def resize(pixels: NDArray[Any], step: Resize, height: int, width: int) -> NDArray[Any]:
+    """Resize [3,h,w] of uint8 or float32; the dtype stays."""
+    made = functional.interpolate(
+        torch.from_numpy(pixels)[None],
+        (height, width),
+        mode=step.filter,
+        align_corners=False,
+        antialias=not step.aliased,
+    )
+    array: NDArray[Any] = made[0].numpy()
+    return array
+
+
+def normalise(pixels: torch.Tensor, mean: Triple | None, std: Triple | None) -> torch.Tensor:
+    """Turn uint8 [...,3,h,w] into float32 on the same device: divide by 255, subtract ``mean``, divide by ``std``."""
+    scaled = pixels.to(torch.float32).div(255)
+    if mean is None or std is None:
+        return scaled
+    means, stds = (torch.tensor(three, dtype=torch.float32, device=pixels.device) for three in (mean, std))
+    return scaled.sub_(means[:, None, None]).div_(stds[:, None, None])

@@ -1,0 +1,205 @@
+"""A candidate in a process of its own: it can be ended, its memory is its own, and what it breaks goes with it.
+
+torch.compile may take minutes, a runtime may hang or abort, a batch may exhaust a device; none of that can be undone
+inside a process. Starting one costs two or three seconds. Measuring happens on the other side, so that no copy between
+the two is ever timed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from snellen.devices import Device
+from snellen.encoders.features import Features, Tap
+from snellen.errors import CandidateError, Unavailable
+from snellen.model.model import Model
+from snellen.records.plan import Setup
+from snellen.records.timing import Rate, Stream
+from snellen.runtimes.base import Runner, check_tap
+from snellen.tuning import wire
+from snellen.tuning.opened import Measured, MemoryFull, Stopped
+from snellen.tuning.folder import lay_down
+
+if TYPE_CHECKING:
+    from numpy import float32
+    from numpy.typing import NDArray
+
+    Array = NDArray[float32]
+    Message = tuple[dict[str, Any], dict[str, Array]]
+
+UNSEEN = "it runs in a process of its own, which hands out outputs only"
+TAIL = 300  # letters of what a process said last that are repeated
+
+
+class Processes:
+    """Opens candidates of one model, each in a process of its own; the model is laid down once."""
+
+    def __init__(self, model: Model, device: Device) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="snellen-tune-")
+        self._device = device
+        try:
+            lay_down(model, Path(self._folder.name))
+        except BaseException:
+            self._folder.cleanup()
+            raise
+
+    def open(self, setup: Setup, until: float) -> Apart:
+        """Open a setup; ``until`` is when it is ended, by ``time.monotonic``. Raises what ``Apart.ask`` raises."""
+        apart = Apart(Path(self._folder.name), self._device, setup, until)
+        try:
+            apart.prepare()
+        except BaseException:
+            apart.close()
+            raise
+        return apart
+
+    def close(self) -> None:
+        """Remove the model's folder."""
+        self._folder.cleanup()
+
+
+class Apart(Runner):
+    """A runner whose work is done by another process, with a time by which every answer must be there."""
+
+    note = UNSEEN
+    gone: CandidateError | None
+
+    def __init__(self, folder: Path, device: Device, setup: Setup, until: float) -> None:
+        self.runtime, self.device, self.dtype, self.until = setup.runtime, device, setup.dtype, until
+        self._setup, self.gone = setup, None
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the process)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "snellen.tuning.child", str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._said,
+            start_new_session=True,  # compilers it starts are ended with it
+        )
+        self._answers: queue.Queue[Message | None] = queue.Queue()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    @property
+    def runner(self) -> Runner:
+        """Itself: what is verified is what is measured."""
+        return self
+
+    def prepare(self) -> None:
+        """Let the other process make the runner."""
+        asked = {"setup": asdict(self._setup), "device": self.device.name, "torch_threads": torch.get_num_threads()}
+        told, _ = self.ask("open", asked)
+        self.version, self.ours, self.batch, self.dtype = told["version"], told["ours"], told["batch"], told["dtype"]
+
+    def run(self, pixels: Tensor, tap: Tap | None = None) -> Features:
+        """Encode pixels over there."""
+        check_tap(self, tap)
+        told, arrays = self.ask("run", {}, {"pixels": pixels.numpy()})
+        outputs: dict[str, Any] = {
+            name: torch.from_numpy(array).to(getattr(torch, told["dtypes"][name])) for name, array in arrays.items()
+        }
+        height, width = told["grid"]
+        return Features(cls=outputs.pop("cls", None), grid=(height, width), **outputs)
+
+    def vectors(self, batches: Iterable[Array]) -> Iterator[Array]:
+        """Embed batches over there; all are sent before the first comes back."""
+        _, arrays = self.ask("vectors", {}, _numbered(batches))
+        yield from arrays.values()
+
+    def rate(self, pixels: Sequence[Array], seconds: float) -> Measured[Rate]:
+        """Measure throughput and latency."""
+        found, memory = self._measure("rate", pixels, seconds)
+        return Measured(Rate(**_tuples(found)), memory)
+
+    def stream(self, pixels: Sequence[Array], seconds: float) -> Measured[Stream]:
+        """Measure throughput alone."""
+        found, memory = self._measure("stream", pixels, seconds)
+        return Measured(Stream(**_tuples(found)), memory)
+
+    def latencies(self, pixels: Sequence[Array], seconds: float) -> Measured[tuple[float, ...]]:
+        """Time single images."""
+        found, memory = self._measure("latencies", pixels, seconds)
+        return Measured(tuple(found["latencies_s"]), memory)
+
+    def close(self) -> None:
+        """End the process, and whatever it has started; do nothing where that was done."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if hasattr(os, "killpg"):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            else:
+                self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._said):
+            with contextlib.suppress(OSError):
+                if stream is not None:
+                    stream.close()
+
+    def ask(self, what: str, asked: Mapping[str, Any], arrays: wire.Arrays | None = None) -> Message:
+        """Return the answer to a message.
+
+        Raises Stopped where it is not there in time, Unavailable where the other side lacks something, MemoryFull,
+        and CandidateError for whatever else it raised or died of.
+        """
+        assert self._process.stdin is not None
+        left = max(self.until - time.monotonic(), 0.0)
+        try:
+            wire.write(self._process.stdin, {"do": what, **asked}, arrays)  # (it reads before it answers)
+            answer = self._answers.get(timeout=left)
+        except queue.Empty:
+            self.close()
+            self.gone = Stopped("it took longer than there was time for, and was ended")
+            raise self.gone from None
+        except OSError:
+            answer = None
+        if answer is None:
+            self.gone = CandidateError(f"its process died with {self._process.wait()}{self._last_words()}")
+            raise self.gone
+        told = answer[0]
+        if "error" not in told:
+            return answer
+        if told["not_here"]:
+            raise Unavailable(told["error"], todo=told["todo"])
+        if told.get("memory"):
+            self.gone = MemoryFull(told["error"])
+            raise self.gone
+        raise CandidateError(told["error"])
+
+    def _measure(self, what: str, pixels: Sequence[Array], seconds: float) -> tuple[dict[str, Any], int | None]:
+        told, _ = self.ask("measure", {"what": what, "seconds": seconds}, _numbered(pixels))
+        return told["found"], told["memory_bytes"]
+
+    def _listen(self) -> None:
+        """Put every answer into the queue, and None at the end."""
+        assert self._process.stdout is not None
+        with self._process.stdout as stream, contextlib.suppress(OSError, ValueError):
+            while (message := wire.read(stream)) is not None:
+                self._answers.put(message)
+        self._answers.put(None)
+
+    def _last_words(self) -> str:
+        with contextlib.suppress(OSError, ValueError):
+            self._said.seek(0)
+            lines = self._said.read().decode("utf-8", "replace").strip().splitlines()
+            return f": {lines[-1][-TAIL:]}" if lines else ""
+        return ""
+
+
+def _numbered(arrays: Iterable[Array]) -> dict[str, Array]:
+    return {f"{number:06d}": array for number, array in enumerate(arrays)}
+
+
+def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}

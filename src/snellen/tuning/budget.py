@@ -1,0 +1,108 @@
+"""What a step will cost, judged by what was seen so far; a step that does not fit is not begun.
+
+In: the seconds there are, what steps took. Out: estimates, always on the safe side. A clock is an argument, so that a
+test needs none.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from snellen.records.plan import Setup
+
+FINAL = (0.15, 0.5)  # of the budget, that is kept for the default against the best: at least, at most
+CLOSING = 0.5  # seconds kept for ending processes and writing the plan
+WAITING = 2  # batches a runtime may have under way for each stream
+RUNS = 2  # of everything under way, in a measurement: one to warm up, one that counts
+LOOKED = 3  # batches whose rows are looked at before
+SINGLES = 4  # images that are timed one by one, at least
+LONGER = 1.8  # a measurement than the seconds it is asked to last: a warm-up before, single images after
+SAFETY = 1.3
+PREPARED = {"eager": 0.7, "openvino": 1.2, "onnxruntime": 2.0, "compiled": 8.0}
+"""How long preparing takes beside what the default took, where none of the runtime was prepared yet."""
+FIRST_S, PER_GIGABYTE_S = 8.0, 12.0  # of preparing the default, before anything was seen: a process, a conversion
+QUANTISED = 4.0  # an 8-bit network is calibrated first
+SHORTEST_S, LONGEST_S = 0.5, 6.0  # of one measurement
+
+
+@dataclass
+class Budget:
+    """The time there is, and what is known of how long things take."""
+
+    seconds: float
+    began: float  # by ``clock``
+    clock: Callable[[], float] = time.monotonic
+    gigabytes: float = 0.0  # of weights, in float32
+    cores: int = 1  # of the CPU
+    final_s: float = 0.0  # what three rounds of the final take
+    prepared: dict[str, float] = field(default_factory=dict)  # runtime -> the longest that preparing took
+    first_prepared: float | None = None
+    rates: dict[str, float] = field(default_factory=dict)  # dtype -> the slowest rate that was seen
+    judged_s: float = 0.0  # the longest that judging took
+
+    @property
+    def used(self) -> float:
+        """Seconds that are gone."""
+        return self.clock() - self.began
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left."""
+        return self.seconds - self.used - CLOSING
+
+    @property
+    def end(self) -> float:
+        """When everything has to be done, by the clock."""
+        return self.began + self.seconds - CLOSING
+
+    @property
+    def for_final(self) -> float:
+        """Seconds that trials leave for the final."""
+        least, most = FINAL
+        return min(max(least * self.seconds, self.final_s), most * self.seconds)
+
+    @property
+    def for_trials(self) -> float:
+        """Seconds that are left for trials."""
+        return self.left - self.for_final
+
+    def saw_prepared(self, setup: Setup, seconds: float) -> None:
+        """Remember what preparing took."""
+        if self.first_prepared is None:
+            self.first_prepared = seconds
+        plain = seconds / (QUANTISED if setup.dtype == "int8" else 1.0)
+        self.prepared[setup.runtime] = max(plain, self.prepared.get(setup.runtime, 0.0))
+
+    def saw_rate(self, setup: Setup, images_per_s: float) -> None:
+        """Remember a rate: the slowest of a dtype, to be on the safe side."""
+        self.rates[setup.dtype] = min(images_per_s, self.rates.get(setup.dtype, images_per_s))
+
+    def preparing(self, setup: Setup) -> float:
+        """Estimate what preparing takes."""
+        first = self.first_prepared
+        if first is None:
+            first = FIRST_S + PER_GIGABYTE_S * self.gigabytes
+        known = self.prepared.get(setup.runtime, first * PREPARED.get(setup.runtime, 1.0))
+        return SAFETY * known * (QUANTISED if setup.dtype == "int8" else 1.0)
+
+    def measuring(self, setup: Setup, batch: int, seconds: float) -> float:
+        """Estimate what looking at the rows of a setup and measuring it for some seconds takes."""
+        rate = self.rate(setup)
+        before_and_after = SAFETY * (LOOKED * batch + SINGLES) / rate
+        return before_and_after + max(self.streaming(setup, batch, rate), LONGER * seconds)
+
+    def streaming(self, setup: Setup, batch: int, images_per_s: float) -> float:
+        """Estimate the least that one stream takes: all that is under way, to warm up and to count."""
+        streams = setup.layout.streams or (self.cores if setup.runtime == "openvino" else 1)
+        return SAFETY * RUNS * batch * WAITING * streams / images_per_s
+
+    def rate(self, setup: Setup) -> float:
+        """Return the rate to reckon with: the slowest that was seen in this dtype, or at all."""
+        known = self.rates.get(setup.dtype) or min(self.rates.values(), default=None)
+        return known or 1.0
+
+    def seconds_each(self, measurements: int) -> float:
+        """Return how long one of so many measurements should be: they get longer with what is left."""
+        return min(max(self.for_trials / (4 * max(measurements, 1)), SHORTEST_S), LONGEST_S)

@@ -1,0 +1,69 @@
+"""Whether every row of a batch is that of its own image, at the batch and in the stream that are measured.
+
+In: the images of the verification, and a runner that passed on them. Out: what is wrong, in words, or nothing. A
+verified encoder can still hand back the rows of a stream in another order, or compute larger batches otherwise. The
+limits are those of the verification.
+
+n images, b batch, D width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from snellen.records.verify import Error
+from snellen.runtimes import INT8
+from snellen.verification.limits import ratio
+from snellen.verification.metrics import error
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from snellen.runtimes.base import Runner
+    from snellen.verification.glance import Glance
+
+    Array = NDArray[np.float32]
+
+BATCHES = 3
+"""Batches that are looked at: more than one stream has under way at once, and each costs time."""
+
+LIKE = 0.15
+"""How far one row of 8 bits may lie from the golden's, relative to it: the angle of ``likeness.COSINE_WORST_IMAGE``."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """Pixels [n, 3, h, w] of at least two different images, and what a glance knows of them."""
+
+    pixels: Array
+    glance: Glance
+
+    def order(self, batch: int, shift: int) -> NDArray[np.intp]:
+        """Return which image stands in each row of a batch."""
+        return (np.arange(batch) + shift) % len(self.pixels)
+
+    def batches(self, batch: int, count: int = 2) -> list[Array]:
+        """Return batches [b, 3, h, w]; each begins with another image than the one before."""
+        return [self.pixels[self.order(batch, shift)] for shift in range(count)]
+
+    def misplaced(self, runner: Runner, batch: int, dtype: str) -> str | None:
+        """Return what is wrong with the rows of a stream of batches; None where each is that of its image."""
+        found = [torch.as_tensor(rows) for rows in runner.vectors(iter(self.batches(batch, BATCHES)))]
+        if [len(rows) for rows in found] != [batch] * BATCHES:
+            return f"{BATCHES} batches of {batch} gave {[len(rows) for rows in found]} rows"
+        for number, rows in enumerate(found):
+            right = self.glance.golden["pooled"][self.order(batch, number)]  # [b, D]
+            distance = error(rows.float(), right)
+            if dtype == INT8:
+                allowed = Error(frobenius=LIKE, token=LIKE)
+            else:
+                allowed = self.glance.limits[dtype]["pooled"]
+            times = ratio(distance, allowed)
+            if times is None or times > 1:
+                far = "not finite" if times is None else f"apart by {times:.3g} times what is allowed"
+                return f"batch {number} of a stream in batches of {batch} is not that of its images: {far}"
+        return None
