@@ -57,6 +57,13 @@ class FakeModel:
     """Gives [red, 2 x red] for each image; takes ``ahead`` batches more before it gives those of the first."""
 
     record = RECORD
+    batch = 2
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
 
     def __init__(self, ahead=0):
         self.recipe = FakeRecipe()

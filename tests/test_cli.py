@@ -6,6 +6,7 @@ import json
 import shlex
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -23,13 +24,13 @@ PLACE = ("--device", "--dtype")
 OPTIONS = {
     "models": ("--json",),
     "inspect": ("--as", "--json"),
-    "embed": (*MODEL, *PLACE, "--output", "--json", "--quiet", "--batch-size", "--workers"),
+    "embed": (*MODEL, *PLACE, "--output", "--json", "--quiet", "--runtime", "--plan", "--batch-size", "--workers"),
     "features": (*MODEL, *PLACE, "--output", "--json", "--quiet", "--layers"),
     "classify": (*MODEL, *PLACE, "--json", "--quiet", "--top"),
     "convert": ("--to", "--as", "--json", "--quiet"),
     "verify": (
         *("--weights", "--recipe", "--device", "--runtime", "--dtype", "--output", "--json", "--quiet"),
-        *("--images", "--seeds", "--rule", "--expect", "--save-golden", "--golden", "--from", "--simulate", "--strict"),
+        *("--images", "--seeds", "--rule", "--expect", "--save-golden", "--golden", "--from", "--stages", "--simulate", "--strict"),
     ),
 }
 SHARED = {*MODEL, *PLACE, "--runtime", "--output", "--json", "--quiet"}
@@ -45,7 +46,7 @@ def test_the_options_of_every_command_are_these() -> None:
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_a_command_has_few_options_of_its_own(name: str) -> None:
-    assert len(set(OPTIONS[name]) - SHARED) <= (9 if name == "verify" else 8)
+    assert len(set(OPTIONS[name]) - SHARED) <= (10 if name == "verify" else 8)
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -66,9 +67,8 @@ def test_the_help_has_an_example_that_the_command_takes(name: str, capsys) -> No
 
 @pytest.fixture(autouse=True)
 def model(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """Put a fake in the place of snellen.model; what was asked of it is kept in ``calls``."""
+    """Put fakes in the place of what loads, opens, inspects and converts; what was asked of them is in ``calls``."""
     calls: list[tuple] = []
-    fake = ModuleType("snellen.model")
 
     def load(name, **settings):
         calls.append((name, settings))
@@ -91,8 +91,14 @@ def model(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         calls.append((src, dst, dialect, name))
         return SimpleNamespace(to_dict=lambda: {"schema": "x", "dialect": dialect, "notes": []})
 
-    fake.load, fake.inspect, fake.convert = load, inspect, convert  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "snellen.model", fake)
+    def embedder(asked):
+        return load(asked.name, **{name: value for name, value in asdict(asked).items() if name != "name"})
+
+    for room, work in (("loading", load), ("inspection", inspect), ("conversion", convert)):
+        fake = ModuleType(f"snellen.model.{room}")
+        setattr(fake, work.__name__, work)
+        monkeypatch.setitem(sys.modules, fake.__name__, fake)
+    monkeypatch.setattr("snellen.runtimes.opening.embedder", embedder)
     return SimpleNamespace(calls=calls)
 
 
@@ -112,7 +118,8 @@ def test_embed_prints_a_table(photos, capsys) -> None:
     out, err = capsys.readouterr()
     lines = out.splitlines()
     assert lines[0] == (
-        "fake | weights seed:0, drawn at random: these numbers mean nothing | recipe abc | pool cls | float32 on cpu"
+        "fake | weights seed:0, drawn at random: these numbers mean nothing | recipe abc | pool cls | "
+        "float32 on cpu (eager)"
     )
     assert lines[1].split() == ["image", "size", "embedding", "norm", "status"]
     assert lines[2].split() == ["photos/a.png", "4", "x", "3", "3.000", "6.000", "...", "(2)", "6.708", "done"]
@@ -157,9 +164,14 @@ def test_quiet_still_says_what_fails(photos, capsys) -> None:
 
 def test_embed_hands_over_what_was_asked(photos, model) -> None:
     place = ["--weights", "seed:1", "--recipe", "other", "--device", "npu:1", "--dtype", "bfloat16"]
-    main(["embed", "photos/a.png", "-m", "fake", *place, "--batch-size", "3", "--workers", "1"])
+    ways = ["--runtime", "compiled", "--batch-size", "3", "--workers", "1"]
+    main(["embed", "photos/a.png", "-m", "fake", *place, *ways])
+    main(["embed", "photos/a.png", "-m", "fake", "--plan", "auto"])
+    asked = {"weights": "seed:1", "recipe": "other", "revision": None, "device": "npu:1", "dtype": "bfloat16"}
+    plain = {"weights": None, "recipe": None, "revision": None, "device": "cpu", "dtype": None}
     assert model.calls == [
-        ("fake", {"weights": "seed:1", "recipe": "other", "device": "npu:1", "dtype": "bfloat16"}),
+        ("fake", {**asked, "runtime": "compiled", "plan": False}),
+        ("fake", {**plain, "runtime": "auto", "plan": True}),
     ]
 
 

@@ -35,7 +35,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def trials(place, monkeypatch) -> SimpleNamespace:
     """Put fakes in the place of the model, the trial and the golden; what was asked of them is kept."""
-    import snellen.model
+    import snellen.model.loading
     import snellen.verification.bundle
     import snellen.verification.golden
     import snellen.verification.trial
@@ -47,7 +47,9 @@ def trials(place, monkeypatch) -> SimpleNamespace:
         settings["progress"]("golden: 4 inputs")
         return seen.record
 
-    monkeypatch.setattr(snellen.model, "load", lambda name, **settings: seen.loaded.append((name, settings)) or "model")
+    monkeypatch.setattr(
+        snellen.model.loading, "load", lambda name, **settings: seen.loaded.append((name, settings)) or "model"
+    )
     monkeypatch.setattr(snellen.verification.trial, "verify", verify)
     monkeypatch.setattr(
         snellen.verification.golden, "compute", lambda *settings: seen.computed.append(settings) or "made"
@@ -76,7 +78,8 @@ def test_the_options_are_these() -> None:
     flags = [max(p.opts, key=len) for p in cli.commands["verify"].params if isinstance(p, click.Option)]
     assert flags == [
         *("--weights", "--recipe", "--device", "--runtime", "--dtype", "--output", "--json", "--quiet"),
-        *("--images", "--seeds", "--rule", "--expect", "--save-golden", "--golden", "--from", "--simulate", "--strict"),
+        *("--images", "--seeds", "--rule", "--expect", "--save-golden", "--golden", "--from", "--stages"),
+        *("--simulate", "--strict"),
     ]
 
 
@@ -97,6 +100,7 @@ def test_a_plain_trial_takes_the_defaults(trials, capsys) -> None:
         "golden": None,
         "rule": "calibrated",
         "expect": None,
+        "stages": False,
     }
     out, err = capsys.readouterr()
     assert "verdict PASS (rule calibrated)" in lines(out)

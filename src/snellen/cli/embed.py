@@ -25,7 +25,9 @@ SHOWN = 4  # values of each vector in the table
 @options.output
 @options.as_json
 @options.quiet
-@click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True, help="Images encoded together.")
+@click.option("--runtime", metavar="NAME", help="What executes the encoder.  [default: openvino on a CPU, else eager]")
+@click.option("--plan", type=click.Choice(["auto"]), help="Run as 'snellen tune' found best for it on this machine.")
+@click.option("--batch-size", type=click.IntRange(1), help="Images encoded together.  [default: what suits the runtime]")
 @click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Threads that decode images.")
 def embed(
     wanted: options.Wanted,
@@ -33,7 +35,9 @@ def embed(
     output: str | None,
     as_json: bool,
     quiet: bool,
-    batch_size: int,
+    runtime: str | None,
+    plan: str | None,
+    batch_size: int | None,
     workers: int,
 ) -> int:
     """Embed images: files, folders, patterns such as 'photos/**/*.jpg', or - for a list on stdin.
@@ -41,6 +45,9 @@ def embed(
     With -o the vectors go to a .parquet, .npz or .jsonl file, a row for every image in the order named; without it, a
     table is printed. The file says what made it, a .jsonl in every row. A bad image is reported, keeps its row, and
     makes the exit code 1.
+
+    The first run on a CPU converts the encoder for OpenVINO and keeps that below ~/.cache/snellen (SNELLEN_CACHE;
+    SNELLEN_CACHE_LIMIT, 20GiB); later ones start at once.
 
     \b
     Example:
@@ -52,26 +59,26 @@ def embed(
     if output:
         draft.check(Path(output), sinks.FORMATS)
     paths = list(inputs.expand(sources, sys.stdin.buffer))
-    model = wanted.load()
-    rows = run.embed(model, paths, batch_size=batch_size, workers=workers)
     counts: Counter[str] = Counter()
-    counted = _counted(show.progress(rows, len(paths), "embedding", quiet=quiet), counts)
-    document: dict[str, object] = {
-        "schema": "snellen.embed/1",
-        "model": model.record.to_dict(),
-        "output": output,
-        "counts": counts,
-    }
-    if output:
-        with sinks.Sink(Path(output), model.record) as sink:
-            for outcome, vector in counted:
-                sink.add(outcome, vector)
-    elif as_json:
-        document["inputs"] = [{**row.to_dict(), "embedding": sinks.numbers(vector)} for row, vector in counted]
-    else:
-        lines = [_line(outcome, vector) for outcome, vector in counted]
-        click.echo(show.headline(model.record))
-        show.table(("image", "size", "embedding", "norm", "status"), lines)
+    with wanted.embedder(runtime, plan=plan is not None) as model:
+        rows = run.embed(model, paths, batch_size=batch_size or model.batch, workers=workers)
+        counted = _counted(show.progress(rows, len(paths), "embedding", quiet=quiet), counts)
+        document: dict[str, object] = {
+            "schema": "snellen.embed/1",
+            "model": model.record.to_dict(),
+            "output": output,
+            "counts": counts,
+        }
+        if output:
+            with sinks.Sink(Path(output), model.record) as sink:
+                for outcome, vector in counted:
+                    sink.add(outcome, vector)
+        elif as_json:
+            document["inputs"] = [{**row.to_dict(), "embedding": sinks.numbers(vector)} for row, vector in counted]
+        else:
+            lines = [_line(outcome, vector) for outcome, vector in counted]
+            click.echo(show.headline(model.record))
+            show.table(("image", "size", "embedding", "norm", "status"), lines)
     if as_json:
         show.document(document)
     show.say(_summary(counts, model.record, output), quiet=quiet)

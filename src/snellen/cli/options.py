@@ -14,6 +14,7 @@ import click
 
 if TYPE_CHECKING:
     from snellen.model.model import Model
+    from snellen.runtimes.opening import Embedder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,13 +25,29 @@ class Wanted:
     weights: str | None
     recipe: str | None
     device: str
-    dtype: str
+    dtype: str | None
+
+    def embedder(self, runtime: str | None, *, plan: bool) -> Embedder:
+        """Open it for embedding, in a runtime of that name, or as its plan says."""
+        from snellen.runtimes.opening import AUTO, Asked, embedder
+
+        asked = Asked(
+            name=self.model,
+            weights=self.weights,
+            recipe=self.recipe,
+            device=self.device,
+            runtime=runtime or AUTO,
+            dtype=self.dtype,
+            plan=plan,
+        )
+        return embedder(asked)
 
     def load(self) -> Model:
         """Load it."""
         from snellen.model.loading import load
 
-        return load(self.model, weights=self.weights, recipe=self.recipe, device=self.device, dtype=self.dtype)
+        dtype = self.dtype or "float32"
+        return load(self.model, weights=self.weights, recipe=self.recipe, device=self.device, dtype=dtype)
 
 
 ENCODER = (
@@ -48,9 +65,7 @@ ENCODER = (
     click.option(
         "--device", metavar="NAME", default="cpu", show_default=True, help="cpu, cuda, cuda:1, npu, xpu, mps."
     ),
-    click.option(
-        "--dtype", metavar="NAME", default="float32", show_default=True, help="float32, bfloat16, float16, float64."
-    ),
+    click.option("--dtype", metavar="NAME", help="float32, bfloat16, float16, float64, int8.  [default: float32]"),
 )
 
 output = click.option("-o", "--output", metavar="FILE", type=click.Path(), help="Write here; the ending is the format.")
@@ -62,7 +77,7 @@ def encoder(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that choose an encoder and its place; the command receives them as ``wanted``."""
 
     @functools.wraps(command)
-    def gather(model: str, weights: str | None, recipe: str | None, device: str, dtype: str, **own: Any) -> Any:
+    def gather(model: str, weights: str | None, recipe: str | None, device: str, dtype: str | None, **own: Any) -> Any:
         return command(Wanted(model=model, weights=weights, recipe=recipe, device=device, dtype=dtype), **own)
 
     for option in reversed(ENCODER):  # the help lists them in the order they are written

@@ -49,7 +49,7 @@ def headline(record: ModelRecord) -> str:
     origin = record.origin
     where = origin.repo or origin.path or ""
     weights = where if origin.trained else f"seed:{origin.seed}, drawn at random: these numbers mean nothing"
-    place = f"{record.dtype} on {record.device}"
+    place = f"{record.dtype} on {record.device} ({record.runtime})"
     return f"{record.variant} | weights {weights} | recipe {record.recipe_hash} | pool {record.pool} | {place}"
 
 

@@ -60,6 +60,7 @@ class ModelRecord:
     dtype: str
     device: str
     version: str  # of snellen
+    runtime: str = "eager"  # what executes it
     choices: tuple[Choice, ...] = ()
     notes: tuple[str, ...] = ()
 

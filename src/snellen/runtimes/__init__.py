@@ -91,11 +91,16 @@ def make(runtime: str, model: Model, device: Device, dtype: str, layout: Layout 
     Raises UnknownName for a runtime that does not exist, DeviceUnavailable for a dtype that is not used on the device,
     MissingPackage where the runtime's package is not installed, Unavailable where it cannot run this encoder.
     """
-    if runtime not in RUNTIMES:
-        raise UnknownName("runtime", runtime, RUNTIMES, todo=f"one of {', '.join(RUNTIMES)}")
+    check(runtime)
     if not (runtime == "openvino" and dtype == INT8):
         device.check_dtype(dtype)
     return RUNTIMES[runtime](model, device, dtype, layout)
+
+
+def check(runtime: str) -> None:
+    """Raise UnknownName unless there is such a runtime."""
+    if runtime not in RUNTIMES:
+        raise UnknownName("runtime", runtime, RUNTIMES, todo=f"one of {', '.join(RUNTIMES)}")
 
 
 def default(device: Device, dtype: str) -> Choice:

@@ -12,6 +12,7 @@ B batch.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -99,35 +100,41 @@ class Compiled(Runner):
         key = (height, width, alone)
         if key not in self.programs:
             graph = exported(self.encoder, (height, width))
-            self.programs[key] = Program(graph, self.device, free=self.fixed is None and not alone)
-            self.programs[key].make(pixels[:1].expand(self.fixed or (1 if alone else 2), -1, -1, -1))
+            batch = 1 if alone else self.fixed
+            self.programs[key] = Program(graph, self.device, batch)
             made = [str(program) for program in self.programs.values()]
             self.note = f"{NO_STAGES}; inductor compiled {', '.join(made)}"
         return self.programs[key]
 
 
 class Program:
-    """A graph and the code that was made of it. ``free``: the code takes any batch of two and more."""
+    """A graph and the code that was made of it, for a batch of one size; None: for any of two images and more."""
 
-    def __init__(self, graph: Graph, device: Device, *, free: bool) -> None:
-        self.graph, self.device, self.free = graph, device, free
-        self.compiled = self.operators = self.runs = 0  # graphs compiled, their operators, calls of compiled code
+    def __init__(self, graph: Graph, device: Device, batch: int | None) -> None:
+        self.graph, self.device, self.batch = graph, device, batch
+        self.backend = Backend()
         # A module of its own for each graph: torch counts compilations by code object, and all encoders of a kind
         # share theirs.
-        self._call: Callable[[Tensor], Outputs] = torch.compile(
-            graph.program.module(), backend=self._compile, fullgraph=True, dynamic=None if free else False
-        )
+        module: Any = graph.program.module()
+        module.graph.eliminate_dead_code()  # questions about dtypes stand in it, and compile to nothing
+        module.recompile()
+        dynamic = None if batch is None else False
+        self._call: Any = torch.compile(module, backend=self.backend, fullgraph=True, dynamic=dynamic)
         self._replay: Replay | None = None
+        self._make()
 
     def __str__(self) -> str:
-        batch = "any batch" if self.free else "one batch"
+        batch = "any batch above 1" if self.batch is None else f"batch {self.batch}"
         recorded = ", recorded" if self._replay else ""
-        return f"{self.graph.size[0]} x {self.graph.size[1]} ({batch}, {self.operators} operators{recorded})"
+        return f"{self.graph.size[0]} x {self.graph.size[1]} ({batch}, {self.backend.operators} operators{recorded})"
 
-    def make(self, pixels: Tensor) -> None:
-        """Compile for pixels [B, 3, h, w], and record the launches where the device can."""
-        there = _inference(pixels.to(self.device.torch_name))
-        self._checked(there)
+    def _make(self) -> None:
+        """Compile, and record the launches where the device can."""
+        there = torch.zeros(self.batch or 2, 3, *self.graph.size, device=self.device.torch_name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # torch still uses what it has given up itself
+            warnings.simplefilter("ignore", FutureWarning)
+            self._checked(there)
         module = torch.get_device_module(self.device.torch_name)
         if hasattr(module, "CUDAGraph"):
             with module.device(self.device.index):
@@ -142,16 +149,17 @@ class Program:
 
     def _checked(self, pixels: Tensor) -> Outputs:
         """Call the code; raise Unavailable unless it was compiled code that ran."""
-        before = self.runs
-        if self.free:
-            torch._dynamo.mark_dynamic(pixels, 0)
+        before = self.backend.runs
+        if self.batch is None:
+            mark: Any = torch._dynamo.mark_dynamic
+            mark(pixels, 0)
         try:
-            outputs = self._call(pixels)
+            outputs: Outputs = self._call(pixels)
         except Exception as error:
-            if self.runs > before:
+            if self.backend.runs > before:
                 raise  # compiled code ran, and failed
             raise _uncompiled(error) from error
-        if self.runs == before:
+        if self.backend.runs == before:
             raise Unavailable(
                 "torch ran the encoder without compiling it",
                 expected="torch.compile not switched off",
@@ -159,9 +167,20 @@ class Program:
             )
         return outputs
 
-    def _compile(self, module: GraphModule, inputs: Sequence[Any]) -> Callable[..., Any]:
-        """Compile a graph that torch hands over; the code counts its calls."""
-        made = torch._dynamo.lookup_backend("inductor")(module, inputs, config_patches=OPTIONS)  # type: ignore[call-arg]
+
+class Backend:
+    """Inductor, with a count of what it compiled and how often that ran.
+
+    torch keeps every backend for ever, so that this one holds nothing but numbers.
+    """
+
+    def __init__(self) -> None:
+        self.compiled = self.operators = self.runs = 0
+
+    def __call__(self, module: GraphModule, inputs: Sequence[Any]) -> Callable[..., Any]:
+        """Compile a graph that torch hands over."""
+        inductor: Any = torch._dynamo.lookup_backend("inductor")
+        made = inductor(module, inputs, config_patches=OPTIONS)
         self.compiled += 1
         self.operators = sum(node.op == "call_function" for node in module.graph.nodes)
 
@@ -247,6 +266,8 @@ def _uncompiled(error: Exception) -> Unavailable:
     """Word an error of the compiler's, by its last cause."""
     from torch._inductor.exc import CppCompileError, InvalidCxxCompiler, TritonMissing
 
+    while isinstance(inner := getattr(error, "inner_exception", None), Exception):
+        error = inner
     todo = EAGER
     if isinstance(error, InvalidCxxCompiler):
         todo = "apt install g++ (or name a compiler in CXX), or " + EAGER

@@ -26,7 +26,7 @@ from snellen.runtimes import graph
 from snellen.runtimes.base import Runner, check_tap
 from snellen.runtimes.eager import placed
 from snellen.runtimes.openvino import convert, quantise, store
-from snellen.runtimes.openvino.session import NETWORK, Session, openvino
+from snellen.runtimes.openvino.session import NETWORK, Session, check_able, openvino
 from snellen.runtimes.openvino.store import Stored, Value
 
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 DTYPES = ("float32", "bfloat16", "float16", "int8")
 OPEN = 4  # input sizes kept open at once
-TOKENS = 640
-"""Tokens in a batch that suits a stream: enough to fill a core's matrix units, few enough for its caches."""
 
 
 class OpenVINO(Runner):
@@ -59,7 +57,7 @@ class OpenVINO(Runner):
         """
         check(device, dtype)
         self.device, self.dtype, self.version = device, dtype, openvino().get_version()
-        self.batch = layout.batch or suits(model.encoder.config.tokens(*model.recipe.size))
+        self.batch = layout.batch or store.suits(model.encoder.config.tokens(*model.recipe.size))
         self._layout, self._calibration = layout, calibration
         self._recipe = model.recipe
         self._encoder: Encoder | None = placed(model.encoder, device, "float32")
@@ -147,7 +145,7 @@ class OpenVINO(Runner):
 def check(device: Device, dtype: str) -> None:
     """Raise DeviceUnavailable unless OpenVINO is used here on ``device`` in ``dtype``.
 
-    Whether this CPU computes in the dtype is read back from what is compiled.
+    What it then runs is read back from what was compiled.
     """
     if device.kind != "cpu":
         raise DeviceUnavailable(
@@ -159,8 +157,4 @@ def check(device: Device, dtype: str) -> None:
             expected=" or ".join(DTYPES),
             todo="--runtime eager",
         )
-
-
-def suits(tokens: int) -> int:
-    """Return the batch that suits a stream, for images of so many tokens."""
-    return max(1, TOKENS // tokens)
+    check_able(dtype)

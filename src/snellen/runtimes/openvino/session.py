@@ -65,6 +65,19 @@ def unreported() -> Iterator[None]:
             del sys.modules[name]
 
 
+def check_able(dtype: str) -> None:
+    """Raise DeviceUnavailable where this CPU does not compute in ``dtype``."""
+    core = openvino().Core()
+    need = {"bfloat16": "BF16", "float16": "FP16"}.get(dtype)
+    if need is not None and need not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise DeviceUnavailable(
+            f"{dtype} is not used on this CPU ({core.get_property('CPU', 'FULL_DEVICE_NAME')}): "
+            "it has no instructions for it, and OpenVINO would run another dtype instead",
+            expected="float32 on the CPU",
+            todo="--dtype float32",
+        )
+
+
 def describe() -> dict[str, str]:
     """Return what compiled networks depend on: OpenVINO's version and the CPU as OpenVINO sees it."""
     package = openvino()

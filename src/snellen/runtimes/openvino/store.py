@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from snellen import cache
 from snellen._version import __version__
 from snellen.cache import Held
 from snellen.records.plan import Layout
 from snellen.runtimes.openvino.session import NETWORK, Session, describe
+
+if TYPE_CHECKING:
+    from numpy import float32
+    from numpy.typing import NDArray
+
+    Array = NDArray[float32]
 
 FORM = 1
 """Counts changes in how networks are written."""
@@ -26,6 +33,9 @@ NETWORKS, COMPILED = "networks", "compiled"
 
 UNFIT = "unfit.txt"
 """Stands in an entry in the place of what was compiled, where OpenVINO does not read it again as it was."""
+
+TOKENS = 640
+"""Tokens in a batch that suits a stream: enough to fill a core's matrix units, few enough for its caches."""
 
 ONE = Layout(streams=1)
 
@@ -56,11 +66,20 @@ class Stored:
         self._held.append(compiled)
         self.session = Session(path, dtype, layout, None if (compiled.path / UNFIT).exists() else compiled.path)
 
+    def vectors(self, batches: Iterable[Array]) -> Iterator[Array]:
+        """Embed batches [B, 3, h, w] into vectors [B, D], in order, several at a time."""
+        return self.session.pooled(batches)
+
     def close(self) -> None:
         """Let go of the session and of the files."""
         self.session.close()
         for held in self._held:
             held.close()
+
+
+def suits(tokens: int) -> int:
+    """Return the batch that suits a stream, for images of so many tokens."""
+    return max(1, TOKENS // tokens)
 
 
 def _compile(path: Path, dtype: str, into: Path) -> None:
