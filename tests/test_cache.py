@@ -25,18 +25,18 @@ from snellen.errors import Unavailable, UsageError
 
 KIND = "openvino"
 
-# Every step that can be seen from outside is an event; the process dies right before the n-th.
+# Every step that changes something is an event; the process dies right before the n-th. Its locks die with it.
 DIES = """
 import os, signal, sys
 from pathlib import Path
 from snellen import cache
 
-EVENTS = "open os.mkdir os.rename os.remove os.rmdir os.utime os.scandir os.listdir fcntl.flock fsync".split()
+EVENTS = "open os.mkdir os.rename os.remove os.rmdir os.utime os.chmod os.truncate fsync".split()
 left = int(sys.argv[1])
 
 def hook(event, arguments):
     global left
-    if event in EVENTS:
+    if event in EVENTS and (event != "open" or arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)):
         left -= 1
         if left < 0:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -58,8 +58,8 @@ sys.addaudithook(hook)
 STOPS = """
 import os, signal, sys
 from pathlib import Path
-from snellen import cache, cache as c
-from snellen.cache import drafts
+from snellen import cache
+from snellen.cache import drafts, entries
 
 def stop(*_):
     print("here", flush=True)
@@ -74,7 +74,8 @@ def fill(folder):
         file.write(b"n" * 400)
     if sys.argv[1] == "filled": stop()
 
-if sys.argv[1] == "synced": Path.rename = stop
+if sys.argv[1] == "sealed": entries.publish = stop
+if sys.argv[1] == "renaming": Path.rename = stop
 if sys.argv[1] == "published": drafts.sync_folder = lambda f, old=drafts.sync_folder: (f.name == "openvino" and stop())
 cache.make("openvino", "new", fill)
 """
@@ -190,7 +191,7 @@ def test_limits_are_read(monkeypatch: pytest.MonkeyPatch, text: str, size: int) 
 @pytest.mark.parametrize("text", ["much", "-1", "20G", "GiB", "1e9", "inf", "nan", "1,5 GB", "5 GB 3", "٣ GB", "0x10"])
 def test_limits_that_are_no_size_are_refused_before_any_work(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("SNELLEN_CACHE_LIMIT", text)
-    with pytest.raises(UsageError, match="SNELLEN_CACHE_LIMIT is .*no size"):
+    with pytest.raises(UsageError, match=r"SNELLEN_CACHE_LIMIT is .*no size"):
         cache.make(KIND, "a", lambda folder: pytest.fail("the work was begun"))
 
 
@@ -205,9 +206,9 @@ NAMES = ["", ".", "..", "../x", "a/b", "/a", "A", ".a", "a.", "a b", "a\n", "a\0
 def test_names_that_are_not_safe_are_refused(base: Path, name: str) -> None:
     for kind, key in ((KIND, name), (name, "a")):
         for use in (
-            lambda k, n: cache.find(k, n),
+            cache.find,
             lambda k, n: cache.make(k, n, filled()),
-            lambda k, n: cache.recall(k, n),
+            cache.recall,
             lambda k, n: cache.remember(k, n, {}),
         ):
             with pytest.raises(UsageError, match="cannot be a name in the cache"):
@@ -275,6 +276,25 @@ print([name for name in ("torch", "numpy", "openvino", "click") if name in sys.m
 def _touched(path: Path) -> Path:
     path.touch()
     return path
+
+
+def test_all_is_on_the_disk_before_it_appears(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = []
+    sync, rename = os.fsync, Path.rename
+
+    def fsync(descriptor: int) -> None:
+        sync(descriptor)
+        done.append(os.fstat(descriptor).st_ino)
+
+    def appear(path: Path, target: Path) -> Path:
+        assert sorted(done) == sorted(item.stat().st_ino for item in (path, *path.rglob("*")))
+        done.clear()
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "rename", appear)
+    with cache.make(KIND, "a", lambda folder: (filled()(folder), shutil.copytree(folder, folder / "inner"))) as held:
+        assert done == [held.path.parent.stat().st_ino]
 
 
 @pytest.mark.parametrize("error", [ValueError("wrong"), KeyboardInterrupt(), FileNotFoundError(2, "gone", "weights")])
@@ -510,7 +530,7 @@ def test_a_process_killed_before_any_of_its_steps_leaves_nothing_half(tmp_path: 
         assert keys() <= {"old", "new", "next"}
         shutil.rmtree(base)
         steps += 1
-    assert steps > 40
+    assert steps > 25
     assert left > 10  # it did die with work under way
 
 
@@ -533,12 +553,12 @@ def test_a_document_is_the_old_or_the_new_one_whenever_its_writer_dies() -> None
     assert unfinished() == []
 
 
-@pytest.mark.parametrize("where", ["start", "file", "filled", "synced", "published"])
+@pytest.mark.parametrize("where", ["start", "file", "filled", "sealed", "renaming", "published"])
 def test_what_a_killed_process_began_is_swept_and_what_a_living_one_began_is_not(where: str) -> None:
     with stopped(STOPS, where) as process:
         begun = unfinished()
         assert begun
-        if where != "published":  # then it has the gate, for this moment
+        if where not in ("renaming", "published"):  # where it keeps the gate, for what is a moment otherwise
             assert cache.find(KIND, "new") is None
             os.utime(cache.root() / "drafts" / begun[0], (1, 1))  # age alone proves nothing
             add("other")
@@ -645,9 +665,9 @@ print("damaged", cache.find("openvino", "damaged"))
 with cache.find("openvino", "a") as held:
     print("found", (held.path / "model.bin").stat().st_size)
 print(cache.recall("plans", "a"))
-for use in (lambda: cache.make("openvino", "b", lambda folder: print("begun")), lambda: cache.remember("plans", "a", {})):
+for use, what in ((cache.make, lambda folder: print("begun")), (cache.remember, {})):
     try:
-        use()
+        use("plans", "a", what)
     except Unavailable as error:
         print(error.seen.rpartition(": ")[2], "SNELLEN_CACHE" in error.todo)
 """
@@ -776,17 +796,16 @@ def test_what_is_no_document_replaces_nothing() -> None:
 # The checks can fail
 
 
-def test_a_cache_without_its_locks_fails_these_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_locks_these_checks_would_see_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drafts, "LOCKING", False)
-    with stopped(STOPS, "file"), pytest.raises(AssertionError):
-        begun = unfinished()
-        add("other")
-        assert unfinished() == begun
-    add("a")
-    with stopped(HOLDS), pytest.raises(AssertionError):
-        monkeypatch.setenv("SNELLEN_CACHE_LIMIT", "0")
+    with stopped(STOPS, "file"):
+        assert len(unfinished()) == 2
+        add("a")
+        assert unfinished() == []  # a living draft was swept
+    monkeypatch.setenv("SNELLEN_CACHE_LIMIT", "0")
+    with stopped(HOLDS):
         add("b")
-        assert "a" in keys()
+        assert keys() == {"b"}  # what was held was evicted
 
 
 def test_an_entry_that_is_not_checked_passes_for_whole(monkeypatch: pytest.MonkeyPatch) -> None:

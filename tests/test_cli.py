@@ -27,10 +27,22 @@ OPTIONS = {
     "embed": (*MODEL, *PLACE, "--output", "--json", "--quiet", "--runtime", "--plan", "--batch-size", "--workers"),
     "features": (*MODEL, *PLACE, "--output", "--json", "--quiet", "--layers"),
     "classify": (*MODEL, *PLACE, "--json", "--quiet", "--top"),
+    "export": ("--weights", "--recipe", "--format", "--json", "--quiet"),
     "convert": ("--to", "--as", "--json", "--quiet"),
     "verify": (
         *("--weights", "--recipe", "--device", "--runtime", "--dtype", "--output", "--json", "--quiet"),
-        *("--images", "--seeds", "--rule", "--expect", "--save-golden", "--golden", "--from", "--stages", "--simulate", "--strict"),
+        *(
+            "--images",
+            "--seeds",
+            "--rule",
+            "--expect",
+            "--save-golden",
+            "--golden",
+            "--from",
+            "--stages",
+            "--simulate",
+            "--strict",
+        ),
     ),
 }
 SHARED = {*MODEL, *PLACE, "--runtime", "--output", "--json", "--quiet"}

@@ -169,7 +169,7 @@ def by_number(number, change):
 
 
 def scaled(features):
-    return dataclasses.replace(features, pooled=features.pooled * 1.01)
+    return dataclasses.replace(features, pooled=features.pooled * 1.1)
 
 
 def raising(features):
@@ -225,9 +225,6 @@ def test_a_planted_fault_fails_and_is_named(fault, dtype):
     runner = runner_of(DINOV3, dtype)
     plant(runner)
     judged = glance_of(DINOV3).judge(runner, dtype)
-    if dtype == "int8" and fault.startswith("other numbers"):  # one hundredth is less than 8 bits are off
-        assert judged.outcome == "pass"
-        return
     assert judged.outcome == "fail"
     assert said in judged.because
 
@@ -237,7 +234,9 @@ def test_8_bits_may_not_change_the_scale_to_which_cosines_are_blind():
     changed(cls=lambda x: x * 1.1)(runner)
     judged = glance_of(DINOV3).judge(runner, "int8")
     assert judged.outcome == "fail"
-    assert judged.because == "cls gain is 0.09974, where 0.02 is the limit" or "cls gain" in judged.because
+    assert judged.because.startswith("cls gain is 0.1")
+    assert judged.because.endswith(", where 0.02 is the limit")
+    assert judged.figures["cls_cosine_worst"] > 0.999
 
 
 def test_8_bits_may_not_lose_neighbours_though_all_cosines_are_high():
@@ -258,7 +257,7 @@ def test_the_figures_of_8_bits_are_those_a_person_can_read():
     figures = glance_of(DINOV3).judge(runner_of(DINOV3, "int8"), "int8").figures
     for name in ("pooled_cosine_median", "patches_cosine_worst", "neighbours", "neighbours_across"):
         assert 0.8 < figures[name] <= 1
-        assert figures[f"{name}_bfloat16"] >= figures[name] - 0.05
+        assert figures[name] - 0.05 <= figures[f"{name}_bfloat16"] <= 1
         assert figures[f"{name}_limit"] < figures[name]
     assert "images_kept" not in figures  # three images have no nearest half to speak of
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 THREADS = os.cpu_count() or 1
 """Of every process while it is measured."""
 
+WEIGHTS = "seed:0"
+"""Of every encoder: the same in every library."""
+
 BASELINE = "timm float32"
 """What ratios are to."""
 
@@ -67,6 +70,8 @@ CEILINGS = ("float32", "bfloat16")
 ENDS = ("float32", "bfloat16", "int8")  # dtypes that are measured from JPEG files
 
 CLOSE = 0.05  # a batch this little slower than the best one is measured in every round, too
+
+BUSY = 0.05  # of all processors' time: with more of it spent elsewhere a run says little, and the page says so
 
 # What was promised of ratios within one run on a machine of two cores.
 FLOAT32_RATIO, FLOAT32_MEAN, FLOAT32_SHARE = 1.15, 1.25, 0.92

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 import snellen
-from peers.cases import CLOSE
+from peers.cases import CLOSE, WEIGHTS
 from peers.operators import declare
 from snellen import devices, runtimes, zoo
 from snellen.encoders.cost import operations
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 PHOTOS = Path(snellen.__file__).parent / "photos"
-WEIGHTS = "seed:0"
 CPU = devices.resolve("cpu")
 
 

@@ -55,11 +55,11 @@ class Stored:
 def find(base: Path, place: Path) -> Held | None:
     """Return a whole entry, held; discard a damaged one and return None."""
     held = _take(place)
-    if held is None and os.path.lexists(place):
+    if held is None and _stands(place):
         # A cache that may only be read keeps its damaged entry, which counts as absent all the same.
         with suppress(OSError), _clearing() as cleared, drafts.gate(base):
             held = _take(place)  # it may have been replaced by now
-            if held is None and os.path.lexists(place):
+            if held is None and _stands(place):
                 cleared.append(drafts.set_aside(base, place))
     if held is not None:
         with suppress(OSError):  # a cache that may only be read: its owner's limit knows nothing of this use
@@ -71,6 +71,7 @@ def seal(folder: Path) -> None:
     """Bring all files of a folder to the disk, and write its manifest; raise ValueError if they make no entry."""
     files: dict[str, int] = {}
     folders = [folder]
+    folder.stat()  # a search in a folder that is gone finds nothing, and no fault
     for path in sorted(folder.rglob("*")):
         if path.is_dir() and not path.is_symlink():
             folders.append(path)
@@ -94,7 +95,7 @@ def publish(base: Path, draft: Path, place: Path, most: int) -> Held:
     with _clearing() as cleared, drafts.gate(base):
         held = _take(place)
         if held is None:
-            if os.path.lexists(place):  # damaged
+            if _stands(place):  # damaged
                 cleared.append(drafts.set_aside(base, place))
             place.parent.mkdir(parents=True, exist_ok=True)
             draft.rename(place)
@@ -142,6 +143,15 @@ def _take(place: Path) -> Held | None:
         os.close(descriptor)
         if still:
             return None
+
+
+def _stands(place: Path) -> bool:
+    """Return whether there is anything; raise OSError where there could not be."""
+    try:
+        place.lstat()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _listed(descriptor: int) -> dict[str, int]:

@@ -25,9 +25,9 @@ SHOWN = 4  # values of each vector in the table
 @options.output
 @options.as_json
 @options.quiet
-@click.option("--runtime", metavar="NAME", help="What executes the encoder.  [default: openvino on a CPU, else eager]")
+@click.option("--runtime", metavar="NAME", help="What executes it.  [default: openvino on a CPU, else eager]")
 @click.option("--plan", type=click.Choice(["auto"]), help="Run as 'snellen tune' found best for it on this machine.")
-@click.option("--batch-size", type=click.IntRange(1), help="Images encoded together.  [default: what suits the runtime]")
+@click.option("--batch-size", type=click.IntRange(1), help="Images encoded together.  [default: the runtime's]")
 @click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Threads that decode images.")
 def embed(
     wanted: options.Wanted,

@@ -17,6 +17,7 @@ from snellen._version import __version__
 from snellen.cli.classify import classify
 from snellen.cli.convert import convert
 from snellen.cli.embed import embed
+from snellen.cli.export import export
 from snellen.cli.features import features
 from snellen.cli.inspect import inspect
 from snellen.cli.models import models
@@ -50,7 +51,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (models, inspect, embed, features, classify, convert, verify):
+for command in (models, inspect, embed, features, classify, convert, export, verify):
     cli.add_command(command)
 
 

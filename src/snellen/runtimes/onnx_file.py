@@ -18,8 +18,9 @@ from snellen.errors import MissingPackage
 from snellen.runtimes.graph import Graph
 
 OPSET = 18
-"""The newest that Ascend's ATC knows (v9 to v18, LayerNormalization in v17 and v18 alone), and what torch writes without
-converting. ONNX Runtime and TensorRT read every one from 9 on. GELU is Erf in it; the operator Gelu came with 20."""
+"""The newest that Ascend's ATC knows: v9 to v18, LayerNormalization in v17 and v18 alone (sources: docs/export.md).
+
+ONNX Runtime and TensorRT read every one from 9 on. GELU is Erf in it; the operator Gelu came with 20."""
 
 IR = 8
 """The version of the file format that came with that opset; torch writes 10, which is newer than ATC's own ONNX."""

@@ -205,7 +205,7 @@ def provider(device: Device) -> Provider:
     found = PROVIDERS.get(device.kind)
     if found is None or found.name not in there:
         raise Unavailable(
-            f"ONNX Runtime {runtime.__version__}, as installed, does not run on {device.name}; it has {', '.join(there)}",
+            f"ONNX Runtime {runtime.__version__} as installed does not run on {device.name}; it has {', '.join(there)}",
             expected=found.name if found else f"a device of {', '.join(PROVIDERS)}",
             todo=f"{found.install} in the place of onnxruntime" if found else "--runtime eager",
         )

@@ -32,8 +32,8 @@ from snellen.records.plan import Setup
 from snellen.records.timing import Rate, Stream
 from snellen.runtimes.base import Runner, check_tap
 from snellen.tuning import wire
-from snellen.tuning.opened import Measured, MemoryFull, Stopped
 from snellen.tuning.folder import lay_down
+from snellen.tuning.opened import Measured, MemoryFull, Stopped
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -162,7 +162,7 @@ class Apart(Runner):
             self.close()
             self.gone = Stopped("it took longer than there was time for, and was ended")
             raise self.gone from None
-        except OSError:
+        except (OSError, ValueError):  # it is gone, or was ended
             answer = None
         if answer is None:
             self.gone = CandidateError(f"its process died with {self._process.wait()}{self._last_words()}")

@@ -12,18 +12,22 @@ from dataclasses import dataclass, field
 
 from snellen.records.plan import Setup
 
-FINAL = (0.15, 0.5)  # of the budget, that is kept for the default against the best: at least, at most
+FINAL = (0.12, 0.4)  # of the budget, that is kept for the default against the best: at least, at most
 CLOSING = 0.5  # seconds kept for ending processes and writing the plan
 WAITING = 2  # batches a runtime may have under way for each stream
 RUNS = 2  # of everything under way, in a measurement: one to warm up, one that counts
 LOOKED = 3  # batches whose rows are looked at before
 SINGLES = 4  # images that are timed one by one, at least
 LONGER = 1.8  # a measurement than the seconds it is asked to last: a warm-up before, single images after
-SAFETY = 1.3
-PREPARED = {"eager": 0.7, "openvino": 1.2, "onnxruntime": 2.0, "compiled": 8.0}
-"""How long preparing takes beside what the default took, where none of the runtime was prepared yet."""
+SAFETY = 1.15  # what is begun wrongly can still be ended
+PREPARED = {"eager": 0.7, "openvino": 0.6, "onnxruntime": 1.0, "compiled": 6.0}
+"""How long preparing takes beside what the default took, where none of the runtime was prepared since.
+
+The default is the first: what it converted is found by the others of its runtime.
+"""
 FIRST_S, PER_GIGABYTE_S = 8.0, 12.0  # of preparing the default, before anything was seen: a process, a conversion
-QUANTISED = 4.0  # an 8-bit network is calibrated first
+QUANTISING_S, QUANTISED_IMAGES = 6.0, 80  # of calibrating an 8-bit network: a start, and images that are run for it
+TWO = 1.8  # turns of the default: one of its own, and one of something faster
 SHORTEST_S, LONGEST_S = 0.5, 6.0  # of one measurement
 
 
@@ -37,9 +41,10 @@ class Budget:
     gigabytes: float = 0.0  # of weights, in float32
     cores: int = 1  # of the CPU
     final_s: float = 0.0  # what three rounds of the final take
-    prepared: dict[str, float] = field(default_factory=dict)  # runtime -> the longest that preparing took
+    prepared: dict[str, float] = field(default_factory=dict)  # runtime -> what preparing took last
     first_prepared: float | None = None
-    rates: dict[str, float] = field(default_factory=dict)  # dtype -> the slowest rate that was seen
+    guess: float = 1.0  # images a second, before any were measured
+    rates: dict[tuple[str, str], float] = field(default_factory=dict)  # runtime, dtype -> the slowest that was seen
     judged_s: float = 0.0  # the longest that judging took
 
     @property
@@ -69,15 +74,20 @@ class Budget:
         return self.left - self.for_final
 
     def saw_prepared(self, setup: Setup, seconds: float) -> None:
-        """Remember what preparing took."""
+        """Remember what preparing took; the last of a runtime, for the first may have made what all others find."""
         if self.first_prepared is None:
             self.first_prepared = seconds
-        plain = seconds / (QUANTISED if setup.dtype == "int8" else 1.0)
-        self.prepared[setup.runtime] = max(plain, self.prepared.get(setup.runtime, 0.0))
+        elif setup.dtype != "int8":
+            self.prepared[setup.runtime] = seconds
 
     def saw_rate(self, setup: Setup, images_per_s: float) -> None:
-        """Remember a rate: the slowest of a dtype, to be on the safe side."""
-        self.rates[setup.dtype] = min(images_per_s, self.rates.get(setup.dtype, images_per_s))
+        """Remember a rate: the slowest, to be on the safe side."""
+        key = (setup.runtime, setup.dtype)
+        self.rates[key] = min(images_per_s, self.rates.get(key, images_per_s))
+
+    def saw_default(self, setup: Setup, batch: int, images_per_s: float, rounds: int) -> None:
+        """Keep the time for so many rounds of the default against something faster."""
+        self.final_s = rounds * TWO * self.streaming(setup, batch, images_per_s)
 
     def preparing(self, setup: Setup) -> float:
         """Estimate what preparing takes."""
@@ -85,13 +95,15 @@ class Budget:
         if first is None:
             first = FIRST_S + PER_GIGABYTE_S * self.gigabytes
         known = self.prepared.get(setup.runtime, first * PREPARED.get(setup.runtime, 1.0))
-        return SAFETY * known * (QUANTISED if setup.dtype == "int8" else 1.0)
+        if setup.dtype == "int8":
+            known += QUANTISING_S + QUANTISED_IMAGES / self.rate(setup)
+        return SAFETY * known
 
     def measuring(self, setup: Setup, batch: int, seconds: float) -> float:
         """Estimate what looking at the rows of a setup and measuring it for some seconds takes."""
         rate = self.rate(setup)
         before_and_after = SAFETY * (LOOKED * batch + SINGLES) / rate
-        return before_and_after + max(self.streaming(setup, batch, rate), LONGER * seconds)
+        return before_and_after + self.streaming(setup, batch, rate) + LONGER * seconds
 
     def streaming(self, setup: Setup, batch: int, images_per_s: float) -> float:
         """Estimate the least that one stream takes: all that is under way, to warm up and to count."""
@@ -99,10 +111,10 @@ class Budget:
         return SAFETY * RUNS * batch * WAITING * streams / images_per_s
 
     def rate(self, setup: Setup) -> float:
-        """Return the rate to reckon with: the slowest that was seen in this dtype, or at all."""
-        known = self.rates.get(setup.dtype) or min(self.rates.values(), default=None)
-        return known or 1.0
+        """Return the rate to reckon with: the slowest seen of this runtime and dtype, or of all."""
+        known = self.rates.get((setup.runtime, setup.dtype))
+        return known or min(self.rates.values(), default=self.guess)
 
     def seconds_each(self, measurements: int) -> float:
         """Return how long one of so many measurements should be: they get longer with what is left."""
-        return min(max(self.for_trials / (4 * max(measurements, 1)), SHORTEST_S), LONGEST_S)
+        return min(max(self.for_trials / (3 * max(measurements, 1)), SHORTEST_S), LONGEST_S)

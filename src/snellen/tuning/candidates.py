@@ -34,9 +34,7 @@ class Group:
     @property
     def setups(self) -> tuple[Setup, ...]:
         """The setups, in the order in which they are tried."""
-        return tuple(
-            Setup(runtime=self.runtime, dtype=self.dtype, layout=self.layout(batch)) for batch in self.batches
-        )
+        return tuple(Setup(runtime=self.runtime, dtype=self.dtype, layout=self.layout(batch)) for batch in self.batches)
 
     def layout(self, batch: int | None) -> Layout:
         """Return the layout with a batch."""

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any
 
 from snellen.tuning import wire
 
@@ -117,11 +117,15 @@ def answered(do: Callable[[dict[str, Any], Any], Answer], asked: dict[str, Any],
         return {"error": error.seen, "todo": error.todo, "not_here": isinstance(error, Unavailable)}, {}
     except Exception as error:  # noqa: BLE001  (whatever a candidate raises is its outcome)
         said = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-        full = isinstance(error, MemoryError) or any(word in str(error) for word in FULL)
-        return {"error": said, "todo": "", "not_here": False, "memory": full}, {}
+        return {"error": said, "todo": "", "not_here": False, "memory": is_full(error)}, {}
 
 
-def serve(folder: Path, asked: BinaryIO, answers: BinaryIO) -> None:
+def is_full(error: Exception) -> bool:
+    """Tell whether an error says that there is no more memory."""
+    return isinstance(error, MemoryError) or any(word in str(error) for word in FULL)
+
+
+def serve(folder: Path, asked: IO[bytes], answers: IO[bytes]) -> None:
     """Answer messages until there are no more."""
     worker = Worker(folder)
     do = {"open": worker.open, "run": worker.run, "vectors": worker.vectors, "measure": worker.measure}

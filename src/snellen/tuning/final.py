@@ -6,22 +6,28 @@ unless the other is ahead of it in every round.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median
 
 from snellen.errors import SnellenError
 from snellen.records import Choice
 from snellen.records.plan import Setup
+from snellen.records.timing import ratio
 from snellen.records.tuning import Final, Trial
 from snellen.timing import rates
+from snellen.tuning.budget import SAFETY, Budget
 from snellen.tuning.opened import Opened
-from snellen.tuning.trials import HALF, Search
+from snellen.tuning.trials import HALF, LEAST_ROUNDS, Search
 
-LEAST, MOST = 3, 7  # rounds; of fewer than three nobody can say how far they scatter
+MOST = 7  # rounds
+SHORT, LONG = 0.05, 4.0  # seconds that a stream is asked to last
 PART = 0.9  # of the time that is left: what the rounds may take by the estimate
 STREAM = 1.5  # what a stream takes, over the seconds it is asked to last: it is warmed up for half of them
 SAVING = 0.98  # of the default's memory, that is less than it
+
+
+Cases = Mapping[str, Callable[[float], float]]
 
 
 @dataclass(frozen=True)
@@ -42,17 +48,20 @@ def pick(search: Search) -> Picked:
         return _without_default(search, best[0])
     kept = default[0].setup
     if best[0].setup == kept:
-        return _chosen(kept, "the default: no other candidate was better")
+        return _chosen(kept, f"the default: {_others(search)}")
     if search.case.goal == "memory" and not _saves(best[0], default[0]):
         return _chosen(kept, f"the default: {best[0].setup} holds no less memory")
+    final = _tried(search, best[0], best[1], default)
+    return _chosen(kept, f"the default: {final}") if isinstance(final, str) else _decided(search, best[0], kept, final)
+
+
+def _tried(search: Search, best: Trial, opened: Opened | None, default: tuple[Trial, Opened]) -> Final | str:
+    """Hold the final; whatever breaks in it, the default is what was proven."""
     try:
-        final = _final(search, best[0], best[1], default)
-    except Exception as error:  # noqa: BLE001  (whatever it was, the default is what was proven)
+        return _final(search, best, opened, default)
+    except Exception as error:  # noqa: BLE001
         said = error.seen if isinstance(error, SnellenError) else f"{type(error).__name__}: {error}"
-        return _chosen(kept, f"the default: the final against {best[0].setup} came to no end ({said})")
-    if isinstance(final, str):
-        return _chosen(kept, f"the default: {final}")
-    return _decided(search, best[0], kept, final)
+        return f"the final against {best.setup} came to no end ({said})"
 
 
 def _decided(search: Search, best: Trial, kept: Setup, final: Final) -> Picked:
@@ -79,22 +88,39 @@ def _final(search: Search, best: Trial, opened: Opened | None, default: tuple[Tr
         search.open.add(opened)
     cost = sum(_least(search, trial) for trial in (best, default[0]))
     rounds = min(int(PART * budget.left / cost), MOST)
-    if rounds < LEAST:
-        needed = f"{LEAST} rounds take about {LEAST * cost:.0f} s, and {max(budget.left, 0):.0f} s are left"
+    if rounds < LEAST_ROUNDS:
+        needed = (
+            f"{LEAST_ROUNDS} rounds take about {LEAST_ROUNDS * cost:.0f} s, and {max(budget.left, 0):.0f} s are left"
+        )
         return f"there was no time to measure {best.setup} against it in turns ({needed})"
-    seconds = PART * budget.left / rounds / 2 / STREAM
+    seconds = min(max((PART * budget.left / rounds - cost) / 2 / STREAM, SHORT), LONG)
     case.tell(best.setup, f"against the default, {rounds} rounds")
     opened.until = default[1].until = budget.end
     cases = {"best": _timed(search, best, opened), "default": _timed(search, *default)}
-    ratio = (found := rates.interleaved(cases, rounds, min(seconds, 4.0))).ratio("best", "default")
+    found = list(_rounds(cases, rounds, seconds, budget))
+    if len(found) < LEAST_ROUNDS:
+        return f"there was time for {len(found)} rounds against {best.setup} only"
+    fast, slow = (tuple(values[name] for values in found) for name in ("best", "default"))
+    over = ratio(fast, slow)
     return Final(
         setup=best.setup,
-        default_images_per_s=found.of("default"),
-        images_per_s=found.of("best"),
-        ratio=ratio.median,
-        least=ratio.least,
-        most=ratio.most,
+        default_images_per_s=slow,
+        images_per_s=fast,
+        ratio=over.median,
+        least=over.least,
+        most=over.most,
     )
+
+
+def _rounds(cases: Cases, rounds: int, seconds: float, budget: Budget) -> Iterator[dict[str, float]]:
+    """Yield what each round measured; none is begun that would not be done in time, judged by the longest so far."""
+    longest = 0.0
+    for number in range(rounds):
+        if SAFETY * longest > budget.left:
+            return
+        begun = budget.clock()
+        yield from rates.interleaved(cases, 1, seconds, seed=number).values
+        longest = max(longest, budget.clock() - begun)
 
 
 def _least(search: Search, trial: Trial) -> float:
@@ -125,6 +151,14 @@ def _without_default(search: Search, best: Trial) -> Picked:
         because = f"the default was not measured ({first.because}), so nothing is known to be faster"
         return Picked(None, Choice("none", because))
     return _chosen(best.setup, f"the best that passed; the default {first.setup} {first.outcome}: {first.because}")
+
+
+def _others(search: Search) -> str:
+    """Say what became of the others where none of them was better."""
+    measured = sum(trial.outcome == "passed" for trial in search.trials) - 1
+    untried = sum(trial.outcome in {"skipped", "stopped"} for trial in search.trials)
+    none = f"none of the {measured} others that were measured is better" if measured else "no other was measured"
+    return none + (f", and {untried} were not tried to the end" if untried else "")
 
 
 def _nothing(search: Search) -> Picked:

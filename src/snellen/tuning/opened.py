@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[float32]
 
-T = TypeVar("T", covariant=True)
+T = TypeVar("T")
 
 Make = Callable[[str, Model, Device, str, Layout], "Runner"]
 """What ``runtimes.make`` is: runtime, model, device, dtype and layout -> a runner."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 BATCHES = 3
 """Batches that are looked at: more than one stream has under way at once, and each costs time."""
 
-LIKE = 0.15
+LIKE = Error(frobenius=0.15, token=0.15)
 """How far one row of 8 bits may lie from the golden's, relative to it: the angle of ``likeness.COSINE_WORST_IMAGE``."""
 
 
@@ -55,13 +55,10 @@ class Images:
         found = [torch.as_tensor(rows) for rows in runner.vectors(iter(self.batches(batch, BATCHES)))]
         if [len(rows) for rows in found] != [batch] * BATCHES:
             return f"{BATCHES} batches of {batch} gave {[len(rows) for rows in found]} rows"
+        allowed = LIKE if dtype == INT8 else self.glance.limits[dtype]["pooled"]
         for number, rows in enumerate(found):
             right = self.glance.golden["pooled"][self.order(batch, number)]  # [b, D]
             distance = error(rows.float(), right)
-            if dtype == INT8:
-                allowed = Error(frobenius=LIKE, token=LIKE)
-            else:
-                allowed = self.glance.limits[dtype]["pooled"]
             times = ratio(distance, allowed)
             if times is None or times > 1:
                 far = "not finite" if times is None else f"apart by {times:.3g} times what is allowed"

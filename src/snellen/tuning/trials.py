@@ -18,6 +18,7 @@ from snellen.runtimes import INT8
 from snellen.tuning import rows
 from snellen.tuning.budget import Budget
 from snellen.tuning.candidates import Group
+from snellen.tuning.child import is_full
 from snellen.tuning.opened import MemoryFull, Opened, Opens, Stopped
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ PATIENCE = 3.0  # times its estimate that a candidate is given
 LEAST_PART = 0.3  # of the time for trials, that it is given at least
 GAIN = 1.02  # a larger batch that gives less than this is no gain
 WITHOUT_GAIN = 2  # larger batches without a gain, one after another, after which no larger one is tried
+LEAST_ROUNDS = 3  # of the final; of fewer nobody can say how far they scatter
 HALF = 0.5  # of the default's rate: what a setup that holds less memory must reach
 
 
@@ -63,13 +65,15 @@ class Search:
     default: tuple[Trial, Opened] | None = None
     best: tuple[Trial, Opened | None] | None = None
     open: set[Any] = field(default_factory=set)
+    made: set[tuple[str, str]] = field(default_factory=set)  # runtimes and dtypes whose derived files are there
 
-    def try_default(self, setup: Setup) -> None:
-        """Try what is run where there is no plan; all the time for trials may go into it."""
-        opened = self._tried(Group(runtime=setup.runtime, dtype=setup.dtype), self.case.budget.end)
+    def try_default(self, setup: Setup, waiting: int) -> None:
+        """Try what is run where there is no plan; all the time there is may go into it."""
+        opened = self._tried(Group(runtime=setup.runtime, dtype=setup.dtype), self.case.budget.end, waiting)
         trial = self.trials[-1]
         if opened is not None and trial.outcome == "passed":
             self.default = (trial, opened)
+            self.case.budget.saw_default(setup, trial.batch or 1, trial.images_per_s or 1.0, LEAST_ROUNDS)
 
     def try_group(self, group: Group, waiting: int) -> None:
         """Try the setups of a group, while ``waiting`` others are still to be measured."""
@@ -77,7 +81,8 @@ class Search:
         if first.dtype not in LOSSY and first.dtype in case.device.refused():
             self._note(group.setups[:1], "not here", f"{case.device.name}: {case.device.refused()[first.dtype]}")
             return
-        needed = budget.preparing(first) + budget.judged_s + budget.measuring(first, first.layout.batch or 1)
+        measuring = budget.measuring(first, first.layout.batch or 1, budget.seconds_each(waiting))
+        needed = budget.preparing(first) + budget.judged_s + measuring
         if needed > budget.for_trials:
             self._note(group.setups, "skipped", _no_time(needed, budget.for_trials))
             return
@@ -95,6 +100,9 @@ class Search:
         case.tell(first, "preparing")
         begun, opened, spent = case.budget.clock(), None, {}
         try:
+            if case.goal == "memory" and (first.runtime, first.dtype) not in self.made:
+                case.opens.open(first, until).close()  # what converting leaves in memory is not what running holds
+                self.made.add((first.runtime, first.dtype))
             opened = case.opens.open(first, until)
             self.open.add(opened)
             spent["prepare_s"] = case.budget.clock() - begun
@@ -112,7 +120,7 @@ class Search:
     def _give_up(self, setups: Sequence[Setup], error: Exception, spent: dict[str, float]) -> None:
         """Take in the setups of a group that an error left."""
         outcome, because = outcome_of(error)
-        if isinstance(error, (MemoryFull, Stopped)):
+        if isinstance(error, (MemoryFull, Stopped)) or is_full(error):
             self._note(setups[:1], outcome, because, **spent)
             self._note(setups[1:], "skipped", f"{setups[0]} before it: {because}")
         else:
@@ -135,7 +143,8 @@ class Search:
                 self._note([setup], "skipped", f"{WITHOUT_GAIN} larger batches in a row gave nothing more")
                 continue
             trial = self._measured(setup, opened, judged, waiting + len(group.setups) - number)
-            trial = replace(trial, **{name: value for name, value in spent.items() if number == 0})
+            if number == 0:
+                trial = replace(trial, prepare_s=spent["prepare_s"], verify_s=spent["verify_s"])
             self._add(trial, opened)
             rate = trial.images_per_s or 0.0
             without = 0 if rate > GAIN * best else without + 1
@@ -153,7 +162,8 @@ class Search:
             worst=judged.worst,
             figures=dict(judged.figures),
         )
-        needed = budget.measuring(setup, batch)
+        seconds = budget.seconds_each(waiting)
+        needed = budget.measuring(setup, batch, seconds)
         if self.default is not None and needed > budget.for_trials:
             return replace(told, because=_no_time(needed, budget.for_trials))
         case.tell(setup, "measuring")
@@ -161,7 +171,7 @@ class Search:
         wrong = case.images.misplaced(opened.runner, batch, setup.dtype)
         if wrong:
             return replace(told, outcome="failed", because=wrong)
-        measured = opened.rate(case.images.batches(batch), budget.seconds_each(waiting))
+        measured = opened.rate(case.images.batches(batch), seconds)
         rate = measured.value
         budget.saw_rate(setup, rate.images_per_s)
         ceiling = case.ceilings.get(setup.dtype)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Arrays = Mapping[str, NDArray[float32]]
 
 
-def write(stream: BinaryIO, document: Mapping[str, Any], arrays: Arrays | None = None) -> None:
+def write(stream: IO[bytes], document: Mapping[str, Any], arrays: Arrays | None = None) -> None:
     """Send one message."""
     import numpy as np
 
@@ -28,7 +28,7 @@ def write(stream: BinaryIO, document: Mapping[str, Any], arrays: Arrays | None =
     stream.flush()
 
 
-def read(stream: BinaryIO) -> tuple[dict[str, Any], dict[str, NDArray[float32]]] | None:
+def read(stream: IO[bytes]) -> tuple[dict[str, Any], dict[str, NDArray[float32]]] | None:
     """Return the next message; None where the other side is gone, also in the middle of one."""
     import numpy as np
 

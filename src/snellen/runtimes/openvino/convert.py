@@ -51,9 +51,12 @@ def _bounded(module: Any) -> None:
     """
     for node in module.graph.find_nodes(op="call_function", target=torch.ops.aten.slice.Tensor):
         source, axis, start, end = (*node.args, *((0, 0, sys.maxsize)[len(node.args) - 1 :]))[:4]
-        length = source.meta["val"].shape[axis]
-        if end == sys.maxsize and isinstance(length, int):  # the batch has no number
-            node.args = (source, axis, start, length)
+        if end != sys.maxsize:
+            continue
+        if start:
+            node.args = (source, axis, start, source.meta["val"].shape[axis])
+        else:  # it takes everything; of the batch, whose length has no number
+            node.replace_all_uses_with(source)
 
 
 def _joined(module: Any, names: tuple[str, ...]) -> list[set[str]]:

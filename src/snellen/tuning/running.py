@@ -1,0 +1,185 @@
+"""One search from its golden to its choice: what ``tuner`` was asked for, step by step within the budget.
+
+In: a model and what was asked. Out: what was picked, every trial, and what they rest on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from snellen.devices import Device
+from snellen.errors import UsageError
+from snellen.model.model import Model
+from snellen.records import Choice
+from snellen.records.plan import Setup
+from snellen.records.tuning import Goal, Trial
+from snellen.runtimes import INT8
+from snellen.timing import ceiling
+from snellen.tuning import candidates as kinds
+from snellen.tuning import final
+from snellen.tuning.apart import Processes
+from snellen.tuning.budget import Budget
+from snellen.tuning.candidates import Group
+from snellen.tuning.final import Picked
+from snellen.tuning.opened import InProcess, Make, Opens
+from snellen.tuning.rows import Images
+from snellen.tuning.trials import Case, Progress, Search
+from snellen.verification import glance, inputs, trusted
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Names = tuple[str, ...]
+
+LONG_S = 60.0  # a budget from which on the ceiling is measured with products of full size
+IMAGES = (4, 2)  # that are verified with: fewer where they cost more than a part of the budget
+FEW = 0.04  # of the budget, that the golden of four images may take
+MOST = 0.4  # of the budget, that the golden may take at all
+GOLDEN_COST = (3.0, 2.5)  # in float32 runs at the ceiling: the float64 run, and one trusted run
+PROBE = 1024  # side of the product that estimates rest on
+REACHED = 0.5  # of the ceiling, that an encoder is reckoned to reach before any was measured
+
+NO_IMAGES = "verified with the package's photographs, upside down: 8-bit ranges are taken from them upright"
+MEMORY = "memory is the peak of the process that ran the candidate, torch's own libraries among it"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked for, checked."""
+
+    device: Device
+    goal: Goal
+    allow: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a search came to."""
+
+    picked: Picked
+    trials: tuple[Trial, ...]
+    names: tuple[str, ...] = ()  # of the images
+    ceilings: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    golden_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One search."""
+
+    model: Model
+    asked: Asked
+    budget: Budget
+    say: Progress
+    operations: int
+    groups: tuple[Group, ...]
+
+    def search(self, images: Sequence[str | Path] | None, make: Make | None) -> Found:
+        """Verify, measure, and choose; nothing is begun that would not be done in time."""
+        budget = self.budget
+        self.say(f"measuring how fast this machine multiplies matrices; {budget.left:.0f} s left")
+        rate = ceiling.measured("float32", side=PROBE).operations_per_s or 1e9
+        budget.guess = REACHED * rate / self.operations
+        each = self.operations / rate * (GOLDEN_COST[0] + GOLDEN_COST[1] * len(self.dtypes))  # seconds an image
+        count = IMAGES[0] if IMAGES[0] * each <= FEW * budget.seconds else IMAGES[1]
+        if count * each > MOST * budget.left:
+            return self._too_short(count * each)
+        ceilings = self._ceilings(rate)
+        pixels, names, notes = self._pixels(images, count)
+        begun = budget.used
+        seen = glance.prepare(
+            self.model, pixels, self.dtypes, lambda text: self.say(f"{text}; {max(budget.left, 0):.0f} s left")
+        )
+        golden_s = budget.used - begun
+        search = Search(self._case(Images(pixels.numpy(), seen), ceilings, make))
+        try:
+            self._try_all(search)
+            picked = final.pick(search)
+        finally:
+            search.close()
+            search.case.opens.close()
+        return Found(
+            picked=picked,
+            trials=tuple(search.trials),
+            names=names,
+            ceilings=ceilings,
+            notes=(*notes, MEMORY),
+            golden_s=golden_s,
+        )
+
+    def _too_short(self, golden_s: float) -> Found:
+        because = f"the golden takes about {golden_s:.0f} s, and {max(self.budget.left, 0):.0f} s are left"
+        trial = Trial(setup=self.default, outcome="skipped", because=because)
+        return Found(picked=Picked(None, Choice("none", because)), trials=(trial,))
+
+    def _case(self, images: Images, ceilings: dict[str, float], make: Make | None) -> Case:
+        opens: Opens = Processes(self.model, self.asked.device) if make is None else self._here(make)
+        return Case(
+            device=self.asked.device,
+            goal=self.asked.goal,
+            opens=opens,
+            images=images,
+            operations=self.operations,
+            ceilings=ceilings,
+            allowed=self.asked.allow,
+            budget=self.budget,
+            say=self.say,
+        )
+
+    def _here(self, make: Make) -> InProcess:
+        return InProcess(make, self.model, self.asked.device)
+
+    @property
+    def default(self) -> Setup:
+        """What is run where there is no plan."""
+        return kinds.default(self.asked.device)
+
+    def _try_all(self, search: Search) -> None:
+        waiting = sum(len(group.batches) for group in self.groups)
+        search.try_default(self.default, waiting + 1)
+        for group in self.groups:
+            search.try_group(group, waiting)
+            waiting -= len(group.batches)
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """The dtypes that are judged: those that are tried and that the device computes in."""
+        refused = self.asked.device.refused()
+        tried = dict.fromkeys(["float32", *(group.dtype for group in self.groups)])
+        return tuple(name for name in tried if name not in refused and (name == INT8 or name in trusted.REFERENCE))
+
+    def _ceilings(self, rate: float) -> dict[str, float]:
+        """Measure the rate of products in every dtype, where there is time; ``rate``: roughly, in float32."""
+        found: dict[str, float] = {}
+        device = self.asked.device
+        side = None if self.budget.seconds >= LONG_S or device.kind != "cpu" else PROBE
+        slowest = rate / 4 if device.kind == "cpu" else math.inf
+        for dtype in self.dtypes:
+            costs = 2.0 * (side or ceiling.SIDE) ** 3 * (ceiling.WARM + ceiling.REPEATS) / slowest
+            if costs > FEW * self.budget.left:
+                continue
+            value = ceiling.measured(dtype, device=device, side=side).operations_per_s
+            if value is not None:
+                found[dtype] = value
+        return found
+
+    def _pixels(
+        self, images: Sequence[str | Path] | None, count: int
+    ) -> tuple[Tensor, tuple[str, ...], tuple[str, ...]]:
+        """Return pixels [n, 3, h, w], the names of the images, and what is to be said of them."""
+        chosen = inputs.photographs() if images is None else inputs.images(images)
+        chosen = replace(chosen, paths=chosen.paths[:count])
+        pixels = chosen.pixels(self.model.recipe)
+        names = tuple(path.name for path in chosen.paths)
+        if images is None:
+            return pixels.flip(2), names, (NO_IMAGES,)
+        if len(pixels) < IMAGES[1]:
+            raise UsageError(
+                f"{len(pixels)} image was named", expected="two or more, to tell them apart", todo="name another"
+            )
+        return pixels, names, ()

@@ -1,0 +1,508 @@
+"""The tuner: what is wrong is discarded, what is slower is not picked, what takes too long is ended or not begun."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from snellen import devices
+from snellen.devices import simulated
+from snellen.errors import CandidateError, MissingPackage, Unavailable, UnknownName, UsageError
+from snellen.records import Choice
+from snellen.records.plan import Layout, Plan, Setup
+from snellen.records.reading import plain
+from snellen.records.tuning import Trial
+from snellen.report import tuning as report
+from snellen.runtimes import RUNTIMES, plans
+from snellen.runtimes.base import Runner
+from snellen.runtimes.eager import Eager
+from snellen.timing import ceiling
+from snellen.tuning import budget as budgets
+from snellen.tuning import candidates, final, wire
+from snellen.tuning.apart import Apart, Processes
+from snellen.tuning.budget import Budget
+from snellen.tuning.folder import lay_down, take_up
+from snellen.tuning.opened import Stopped
+from snellen.tuning.trials import is_better
+from snellen.tuning.tuner import tune
+from test_runtimes import CASES, Case, model_of, perturbed
+
+CPU = devices.resolve("cpu")
+SLOW, FAST = 0.02, 0.0
+DEFAULT = Setup(runtime="openvino")
+OTHER = Setup(runtime="eager", layout=Layout(batch=3))
+
+
+class Paced(Eager):
+    """An eager runner that waits before every batch, so that which one is faster is no matter of chance."""
+
+    def __init__(self, model, dtype="float32", wait=SLOW, claimed=None) -> None:
+        super().__init__(model, CPU, dtype)
+        self.dtype = claimed or dtype
+        self.batch, self.wait, self.embedded = 3, wait, 0
+
+    def vectors(self, batches):
+        for pixels in batches:
+            self.embedded += 1
+            time.sleep(self.wait)
+            yield self.changed(self.run(torch.from_numpy(pixels)).pooled.float().numpy(), self.embedded)
+
+    def changed(self, rows, number):
+        return rows
+
+
+class Shifting(Paced):
+    """Fast, verified outputs, and the rows of a batch one place further in a stream."""
+
+    only: int | None = None  # rows
+
+    def changed(self, rows, number):
+        return np.roll(rows, 1, axis=0) if self.only in (None, len(rows)) else rows
+
+
+class ShiftingThree(Shifting):
+    only = 3
+
+
+class Tiring(Paced):
+    """Fast until it has been measured once."""
+
+    def vectors(self, batches):
+        self.wait = FAST if self.rounds < 1 else 4 * SLOW
+        return super().vectors(batches)
+
+    rounds = 0
+
+
+class Makes:
+    """Makes runners by setup, and remembers them; the default is a slow one that is right."""
+
+    def __init__(self, model, other: Callable[..., Runner], default: Callable[..., Runner] = Paced) -> None:
+        self.model, self.other, self.default, self.made = model, other, default, {}
+
+    def __call__(self, runtime, model, device, dtype, layout) -> Runner:
+        assert model is self.model
+        made = (self.default if runtime == DEFAULT.runtime else self.other)(model)
+        self.made[runtime] = made
+        return made
+
+
+@pytest.fixture(autouse=True)
+def own(tmp_path, monkeypatch) -> None:
+    """Keep plans in an empty folder, and measure for moments."""
+    monkeypatch.setenv("SNELLEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(budgets, "SHORTEST_S", 0.02)
+    monkeypatch.setattr(budgets, "LONGEST_S", 0.02)
+    monkeypatch.setattr(final, "LONG", 0.02)
+    monkeypatch.setattr(final, "MOST", 3)
+    monkeypatch.setattr(ceiling, "SIDE", 64)
+
+
+@pytest.fixture
+def model():
+    return model_of(CASES["vit"])
+
+
+def tuned(model, other, default=Paced, setups=(OTHER,), **settings):
+    """Tune with one candidate beside the default, both made here."""
+    make = Makes(model, other, default)
+    record = tune(model, budget_s=60, candidates=list(setups), make=make, **settings)
+    document = plain(record.to_dict())
+    assert json.loads(json.dumps(document, allow_nan=False)) == document
+    assert report.search(record)
+    return record, make
+
+
+def trial_of(record, setup=OTHER) -> Trial:
+    (found,) = [trial for trial in record.trials if trial.setup == setup]
+    return found
+
+
+def fast(model) -> Runner:
+    return Paced(model, wait=FAST)
+
+
+# ---- what is picked
+
+
+def test_a_faster_one_that_is_the_same_is_picked_and_kept(model) -> None:
+    told: list[str] = []
+    record, _ = tuned(model, fast, progress=told.append)
+    assert [trial.setup for trial in record.trials] == [DEFAULT, OTHER]
+    assert [trial.outcome for trial in record.trials] == ["passed", "passed"]
+    assert record.picked == trial_of(record)
+    assert record.final is not None
+    assert record.final.least > 1
+    assert len(record.final.images_per_s) == len(record.final.default_images_per_s) >= 3
+    assert record.exit_code == 0
+    assert record.plan == plans.find(record.plan.digest, model.recipe.hash, "cpu", "throughput")
+    assert record.plan == plans.find(record.plan.digest, model.recipe.hash, "cpu")
+    assert any("verifying" in line and "s left" in line for line in told)
+    assert trial_of(record).batch == 3
+    assert trial_of(record).samples_s
+    assert 0 < record.used_s < record.budget_s
+
+
+def test_a_slower_one_is_not_picked(model) -> None:
+    record, _ = tuned(model, lambda model: Paced(model, wait=3 * SLOW))
+    assert trial_of(record).outcome == "passed"
+    assert record.plan.setup == DEFAULT
+    assert "none of the 1 others that were measured is better" in record.choice.reason
+
+
+def test_one_that_is_not_ahead_in_the_final_is_not_picked(model, monkeypatch) -> None:
+    """It looked ten times faster when it was measured first."""
+    real = final._tried
+
+    def tried(search, best, opened, default):
+        opened.runner.rounds = 1
+        return real(search, best, opened, default)
+
+    monkeypatch.setattr(final, "_tried", tried)
+    record, _ = tuned(model, Tiring)
+    first, other = record.trials
+    assert other.images_per_s > first.images_per_s
+    assert record.final.ratio < 1
+    assert record.plan.setup == DEFAULT
+    assert "not every round was ahead" in record.choice.reason
+
+
+@pytest.mark.parametrize(
+    ("other", "because"),
+    [
+        (lambda model: Paced(model_of(CASES["vit"], perturbed("vit")[0]), wait=FAST), "times the limit of float32"),
+        (lambda model: Shifting(model, wait=FAST), "vectors that belong to the images"),
+        (lambda model: ShiftingThree(model, wait=FAST), "is not that of its images"),
+        (lambda model: Paced(model, "bfloat16", FAST, "float32"), "times the limit of float32"),
+        (lambda model: Paced(model, "bfloat16", FAST), "bfloat16, and float32 was asked for"),
+    ],
+    ids=["a negated row of weights", "shifted rows", "shifted rows of larger batches", "less precise", "another dtype"],
+)
+def test_what_is_made_wrong_is_discarded_and_not_measured(model, other, because) -> None:
+    record, _ = tuned(model, other)
+    found = trial_of(record)
+    assert found.outcome == "failed"
+    assert because in found.because
+    assert found.images_per_s is None
+    assert record.plan.setup == DEFAULT
+
+
+def test_what_fails_is_not_embedded_with_after_the_verification(model) -> None:
+    record, make = tuned(model, lambda model: Paced(model_of(CASES["vit"], perturbed("vit")[0]), wait=FAST))
+    assert trial_of(record).outcome == "failed"
+    assert make.made["eager"].embedded == 1  # the one image of nothing that prepares it
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "because"),
+    [
+        (RuntimeError("boom"), "raised", "RuntimeError: boom"),
+        (CandidateError("it gave up"), "raised", "it gave up"),
+        (MissingPackage("needs the package x", todo="pip install x"), "not here", "needs the package x; pip install x"),
+        (Stopped("too long"), "stopped", "too long"),
+    ],
+)
+def test_what_raises_is_recorded(model, error, outcome, because) -> None:
+    def broken(model):
+        raise error
+
+    record, _ = tuned(model, broken)
+    assert (trial_of(record).outcome, trial_of(record).because) == (outcome, because)
+    assert record.plan.setup == DEFAULT
+
+
+def test_nothing_that_passes_is_no_plan(model) -> None:
+    wrong = model_of(CASES["vit"], perturbed("vit")[0])
+    record, _ = tuned(model, lambda _: Paced(wrong), lambda _: Paced(wrong))
+    assert [trial.outcome for trial in record.trials] == ["failed", "failed"]
+    assert (record.plan, record.picked, record.exit_code) == (None, None, 3)
+    assert "no candidate that may be picked passed" in record.choice.reason
+    digest = "0" * 64
+    assert plans.look(digest, model.recipe.hash, "cpu").plan is None
+
+
+def test_where_the_default_is_wrong_the_best_that_passed_is_picked(model) -> None:
+    record, _ = tuned(model, fast, lambda _: Paced(model_of(CASES["vit"], perturbed("vit")[0])))
+    assert record.plan.setup == OTHER
+    assert "the default openvino, float32 failed" in record.choice.reason
+
+
+def test_eight_bits_are_picked_only_where_they_are_allowed(model) -> None:
+    setup = Setup(runtime="eager", dtype="int8", layout=Layout(batch=3))
+
+    def eight(model):
+        return Paced(model, wait=FAST, claimed="int8")
+
+    record, _ = tuned(model, eight, setups=[setup])
+    found = trial_of(record, setup)
+    assert (found.outcome, found.may_be_picked) == ("passed", False)
+    assert "not picked unless allowed" in found.because
+    assert record.plan.setup == DEFAULT
+    record, _ = tuned(model, eight, setups=[setup], allow=["int8"])
+    assert record.plan.setup == setup
+    assert record.allowed == ("int8",)
+
+
+def test_latency_is_of_one_image(model) -> None:
+    record, _ = tuned(model, fast, goal="latency")
+    assert record.plan.setup == OTHER
+    assert trial_of(record).latency_s < trial_of(record, DEFAULT).latency_s
+
+
+def test_memory_goes_by_the_peak_of_those_that_are_half_as_fast() -> None:
+    def trial(rate, memory, **more):
+        made = Trial(setup=OTHER, outcome="passed", because="", images_per_s=rate, latency_s=1 / rate)
+        return replace(made, memory_bytes=memory, **more)
+
+    default = trial(10.0, 100)
+    assert is_better(trial(6.0, 90), default, "memory", default)
+    assert not is_better(trial(4.0, 50), default, "memory", default)  # too slow
+    assert not is_better(trial(20.0, 110), default, "memory", default)
+    assert not is_better(trial(6.0, 90, may_be_picked=False), default, "memory", default)
+    assert not is_better(trial(99.0, 1, outcome="failed"), None, "throughput", default)
+    assert is_better(trial(11.0, 110), default, "throughput", default)
+
+
+def test_a_full_memory_ends_the_larger_batches_and_keeps_the_smaller(model, monkeypatch) -> None:
+    group = candidates.Group(runtime="eager", batches=(1, 2, 3, 4))
+
+    class Full(Paced):
+        def vectors(self, batches):
+            for pixels in batches:
+                if len(pixels) == 3:
+                    raise MemoryError("out of memory")
+                yield from super().vectors([pixels])
+
+    monkeypatch.setattr(candidates, "grouped", lambda _: (group,))
+    monkeypatch.setattr("snellen.tuning.tuner.kinds.grouped", lambda _: (group,))
+    # two images, so that the verification itself has no batch of three
+    monkeypatch.setattr("snellen.tuning.running.IMAGES", (2, 2))
+    record, _ = tuned(model, lambda model: Full(model, wait=FAST))
+    assert [trial.outcome for trial in record.trials[1:]] == ["passed", "passed", "raised", "skipped"]
+    assert record.plan.setup in group.setups[:2]  # opened anew for the final
+
+
+# ---- time
+
+
+def test_a_budget_too_short_for_the_golden_is_said_before_it_is_begun(model, monkeypatch) -> None:
+    real = ceiling.measured
+    monkeypatch.setattr(ceiling, "measured", lambda *a, **s: replace(real(*a, **s), operations_per_s=10.0))
+    record, make = tuned(model, fast)
+    assert not make.made
+    assert record.exit_code == 3
+    assert "the golden takes about" in record.choice.reason
+
+
+def test_steps_that_do_not_fit_are_not_begun(model, monkeypatch) -> None:
+    monkeypatch.setattr(Budget, "preparing", lambda self, setup: 1e9 if setup == OTHER else 0.0)
+    record, make = tuned(model, fast)
+    assert trial_of(record).outcome == "skipped"
+    assert "s are left for trials" in trial_of(record).because
+    assert set(make.made) == {"openvino"}
+    assert record.plan.setup == DEFAULT
+    assert "1 were not tried to the end" in record.choice.reason
+
+
+def test_estimates_come_from_what_was_seen() -> None:
+    now = [0.0]
+    budget = Budget(seconds=100, began=0, clock=lambda: now[0], gigabytes=1.0, cores=2)
+    bf16 = Setup(runtime="openvino", dtype="bfloat16", layout=Layout(batch=4, streams=2))
+    before = budget.preparing(DEFAULT)
+    budget.saw_prepared(DEFAULT, 100.0)
+    assert before < budget.preparing(bf16) < budget.preparing(replace(bf16, runtime="compiled"))
+    budget.saw_prepared(bf16, 1.0)
+    assert budget.preparing(bf16) < 2
+    assert budget.preparing(replace(bf16, dtype="int8")) > budget.preparing(bf16) + 5
+    budget.saw_rate(DEFAULT, 10.0)
+    slow = budget.measuring(bf16, 4, 1.0)
+    budget.saw_rate(bf16, 100.0)
+    assert budget.measuring(bf16, 4, 1.0) < slow
+    left = budget.for_trials
+    budget.saw_default(DEFAULT, 8, 1.0, 3)  # a slow default needs a longer final
+    assert budget.for_trials < left
+    now[0] = 99.0
+    assert budget.left < 1
+    assert budget.for_trials < 0
+
+
+def test_a_process_gives_what_the_runtime_gives_and_is_ended_in_time(model) -> None:
+    pixels = torch.randn(2, 3, *model.recipe.size)
+    opens = Processes(model, CPU)
+    try:
+        with opens.open(Setup(runtime="eager", dtype="bfloat16"), time.monotonic() + 60) as apart:
+            assert isinstance(apart, Apart)
+            mine = Eager(model, CPU, "bfloat16").run(pixels).named()
+            theirs = apart.run(pixels).named()
+            assert theirs.keys() == mine.keys()
+            assert all(torch.equal(theirs[name], mine[name]) for name in mine)
+            (rows,) = apart.vectors([pixels.numpy()])
+            assert np.array_equal(rows, mine["pooled"].float().numpy())
+            found = apart.rate([pixels.numpy(), pixels.flip(0).numpy()], 0.01)
+            assert found.value.images_per_s > 0
+            with pytest.raises(CandidateError, match="5"):
+                apart.run(torch.zeros(1, 3, 5, 5))
+            apart.until = time.monotonic()
+            with pytest.raises(Stopped):
+                apart.rate([pixels.numpy(), pixels.flip(0).numpy()], 60)
+            assert apart._process.poll() is not None
+            with pytest.raises(CandidateError):
+                apart.run(pixels)
+    finally:
+        opens.close()
+
+
+def test_a_process_that_takes_too_long_to_start_or_lacks_something_says_so(model) -> None:
+    opens = Processes(model, CPU)
+    try:
+        with pytest.raises(Stopped):
+            opens.open(Setup(runtime="eager"), time.monotonic())
+        with pytest.raises(Unavailable, match="float16"):
+            opens.open(Setup(runtime="eager", dtype="float16"), time.monotonic() + 60)
+    finally:
+        opens.close()
+
+
+def test_the_whole_of_it_in_processes_of_their_own(model, monkeypatch) -> None:
+    monkeypatch.setattr(candidates, "default", lambda _: Setup(runtime="eager"))
+    setups = [Setup(runtime="openvino", layout=Layout(batch=2, streams=1)), Setup(runtime="openvino", dtype="float16")]
+    record = tune(model, budget_s=60, candidates=setups)
+    assert [trial.outcome for trial in record.trials] == ["passed", "passed", "not here"]
+    assert all(trial.memory_bytes for trial in record.trials[:2])
+    assert record.plan is not None
+    assert record.used_s < record.budget_s
+
+
+# ---- what is tried
+
+
+def test_the_most_promising_come_first_and_guests_never() -> None:
+    groups = candidates.groups(CPU, "throughput", 4)
+    assert groups[0].setups == tuple(
+        Setup(runtime="openvino", dtype="bfloat16", layout=Layout(batch=batch, streams=4)) for batch in (1, 2, 4)
+    )
+    assert [group.dtype for group in groups[:3]] == ["bfloat16", "float32", "int8"]
+    for goal in ("throughput", "latency", "memory"):
+        found = candidates.groups(CPU, goal, 4)
+        assert {group.runtime for group in found} == {"openvino", "onnxruntime", "eager", "compiled"} < set(RUNTIMES)
+        assert len(set(found)) == len(found)
+    assert all(group.batches == (1,) for group in candidates.groups(CPU, "latency", 2))
+
+
+def test_elsewhere_batches_go_upward() -> None:
+    class There:
+        kind = "cuda"
+
+    groups = candidates.groups(There(), "throughput", 4)
+    assert {group.runtime for group in groups} == {"eager", "compiled"}
+    assert list(groups[0].batches) == sorted(groups[0].batches)
+    assert all(group.streams is None for group in groups)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ({"goal": "speed"}, UnknownName),
+        ({"budget_s": 0}, UsageError),
+        ({"budget_s": float("nan")}, UsageError),
+        ({"allow": ["float4"]}, UnknownName),
+        ({"device": "cuda:77"}, Unavailable),
+    ],
+)
+def test_what_cannot_be_tuned_for_is_refused(model, settings, error) -> None:
+    with pytest.raises(error):
+        tune(model, **settings)
+
+
+def test_a_simulated_device_is_not_tuned_for(model) -> None:
+    simulated.start()
+    try:
+        with pytest.raises(UsageError, match="simulated"):
+            tune(model, device="npu")
+    finally:
+        simulated.stop()
+
+
+# ---- plans
+
+
+def plan(**changes) -> Plan:
+    made = Plan(
+        setup=OTHER,
+        goal="latency",
+        choice=Choice(str(OTHER), "ahead"),
+        digest="d1",
+        recipe_hash="r1",
+        device="cpu",
+        machine=plans.fingerprint("cpu"),
+        made_at="2026-01-01T00:00:00+00:00",
+        version="0",
+    )
+    return replace(made, **changes)
+
+
+def test_a_plan_is_found_for_what_it_was_made_for_only() -> None:
+    plans.save(plan())
+    assert plans.find("d1", "r1", "cpu", "latency") == plan()
+    assert plans.find("d1", "r1", "cpu") == plan()
+    for other in (("d2", "r1", "cpu"), ("d1", "r2", "cpu"), ("d1", "r1", "cpu", "throughput")):
+        assert plans.find(*other) is None
+        assert "there is no plan" in plans.look(*other).because
+
+
+def test_a_plan_of_other_versions_is_void_and_says_which(monkeypatch) -> None:
+    plans.save(plan(machine=plans.fingerprint("cpu").replace("openvino=", "openvino=1.")))
+    looked = plans.look("d1", "r1", "cpu")
+    assert looked.plan is None
+    assert "the plan for latency is void: openvino was 1." in looked.because
+    plans.save(plan())
+    real = plans.metadata.version
+    monkeypatch.setattr(plans.metadata, "version", lambda name: "9.9" if name == "torch" else real(name))
+    assert "torch was" in plans.look("d1", "r1", "cpu").because
+
+
+def test_a_plan_that_cannot_be_read_is_void() -> None:
+    plans.save(plan())
+    from snellen import cache
+
+    key = plans._key("d1", "r1", "cpu", "latency")
+    document = cache.recall(plans.KIND, key)
+    cache.remember(plans.KIND, key, {**document, "goal": 3})
+    assert "void" in plans.look("d1", "r1", "cpu").because
+    cache.remember(plans.KIND, key, {**document, "schema": "snellen.plan/0"})
+    assert "snellen.plan/0" in plans.look("d1", "r1", "cpu").because
+
+
+# ---- messages and folders
+
+
+def test_messages_come_back_as_they_were_and_half_of_one_is_none() -> None:
+    stream = io.BytesIO()
+    arrays = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "none": np.zeros((0, 4), dtype=np.float32)}
+    wire.write(stream, {"do": "x"}, arrays)
+    whole = stream.getvalue()
+    document, found = wire.read(io.BytesIO(whole))
+    assert document == {"do": "x"}
+    assert all(np.array_equal(found[name], array) for name, array in arrays.items())
+    assert wire.read(io.BytesIO(whole[:-1])) is None
+    assert wire.read(io.BytesIO(b"")) is None
+
+
+@pytest.mark.parametrize("case", [CASES["vit classifier"], CASES["convnext"], CASES["dinov3"]])
+def test_a_model_that_was_laid_down_is_taken_up_bit_for_bit(case: Case, tmp_path) -> None:
+    model = model_of(case)
+    lay_down(model, tmp_path)
+    mapped = take_up(tmp_path)
+    mapped.release()
+    mine, theirs = model.encoder.state_dict(), mapped.model.encoder.state_dict()
+    assert mine.keys() == theirs.keys()
+    assert all(torch.equal(theirs[name], tensor) for name, tensor in mine.items())
+    assert (mapped.model.recipe, mapped.model.record) == (model.recipe, model.record)
+    assert all(tensor.data_ptr() % 64 == 0 for tensor in theirs.values())

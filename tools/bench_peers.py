@@ -1,0 +1,122 @@
+"""Measure snellen beside its peers: timm, transformers, torch.compile and ONNX Runtime, in one run, in alternation.
+
+    make bench-peers                                     everything (an hour and more on two cores)
+    .venv-peers/bin/python tools/bench_peers.py --quick  the smallest encoder, briefly; written to out/benchmarks
+    ... --models SMALL --parts rates --only snellen timm part of it
+    ... --page                                           write the page again from what was measured before
+
+Out: docs/benchmarks/raw.json, every sample, and docs/benchmarks.md, written from it. What is measured again replaces
+what was measured before; parts that are not are kept, if they are of the same machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime, timezone
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+
+from peers import cold, operators, page  # noqa: E402
+from peers.alternate import ends, rates  # noqa: E402
+from peers.cases import SMALL, SUBJECTS, THREADS  # noqa: E402
+from peers.photos import photographs  # noqa: E402
+from snellen.timing import machine  # noqa: E402
+
+PARTS = ("rates", "ends", "cold", "memory")
+SCHEMA = "snellen.bench-peers/1"
+Raw = dict[str, Any]
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = [subject.name for subject in SUBJECTS]
+    parser.add_argument("--models", nargs="+", default=names, metavar="NAME", help="part of a name will do")
+    parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
+    parser.add_argument(
+        "--only", nargs="+", default=(), metavar="CASE", help="a peer, a dtype, or both: 'timm float32'"
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=5.0, help="of one measurement, warm-up not counted")
+    parser.add_argument("--int8-all", action="store_true", help="8 bits for every encoder, not for the ViT-S/16 alone")
+    parser.add_argument("--quick", action="store_true", help="one small encoder, two short rounds, into out/benchmarks")
+    parser.add_argument("--page", action="store_true", help="measure nothing, write the page")
+    parser.add_argument("--into", type=Path, default=ROOT / "docs", help="where benchmarks.md and benchmarks/ go")
+    told = parser.parse_args()
+    if told.quick:
+        told.models, told.rounds, told.seconds = [SMALL], 2, 1.0
+        told.into = ROOT / "out" / "benchmarks" if told.into == ROOT / "docs" else told.into
+    return told
+
+
+def main() -> int:
+    told = arguments()
+    path = told.into / "benchmarks" / "raw.json"
+    raw = read(path)
+    if not told.page:
+        os.environ[operators.ASKED] = operators.look()
+        with TemporaryDirectory() as folder:
+            measured(told, raw, path, Path(folder))
+    text = page.document(raw)
+    told.into.mkdir(parents=True, exist_ok=True)
+    (told.into / "benchmarks.md").write_text(text, encoding="utf-8")
+    print(text)
+    return 0
+
+
+def read(path: Path) -> Raw:
+    """Return what was measured before on this machine; end the program where it was another."""
+    here = asdict(machine.describe())
+    fresh = {"schema": SCHEMA, "machine": here, "threads": THREADS, "subjects": {}, "ends": {}}
+    if not path.exists():
+        return fresh
+    raw: Raw = json.loads(path.read_text(encoding="utf-8"))
+    differing = [
+        key for key in here if key != "memory_bytes" and raw["machine"][key] != json.loads(json.dumps(here[key]))
+    ]
+    if differing:
+        sys.exit(
+            f"{path} was measured on another machine or with other versions ({', '.join(differing)}): move it away"
+        )
+    return raw
+
+
+def measured(told: argparse.Namespace, raw: Raw, path: Path, folder: Path) -> None:
+    """Measure part after part; after each, what there is is written."""
+    subjects = [subject for subject in SUBJECTS if any(name in subject.name for name in told.models)]
+    log = path.with_name("workers.log")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.unlink(missing_ok=True)
+
+    def part(name: str, into: Raw, key: str, act: Callable[[], Raw]) -> None:
+        print(f"{name}: {key}", file=sys.stderr, flush=True)
+        begin = time.monotonic()
+        into[key] = {"made_at": datetime.now(timezone.utc).isoformat(timespec="seconds"), **act()}
+        print(f"  {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
+        path.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
+
+    if "rates" in told.parts:
+        for subject in subjects:
+            part("rates", raw["subjects"], subject.name, lambda subject=subject: rates(subject, told, log))
+    if "ends" in told.parts:
+        photographs(folder / "photographs")
+        for subject in subjects:
+            run = lambda subject=subject: ends(subject, told, folder / "photographs", log)  # noqa: E731
+            part("from files", raw["ends"], subject.name, run)
+    if "cold" in told.parts:
+        part("cold starts", raw, "cold", lambda: cold.cold_starts(folder, told.rounds))
+    if "memory" in told.parts and not told.quick:
+        part("memory", raw, "memory", lambda: cold.memory(folder))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

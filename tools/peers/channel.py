@@ -1,0 +1,113 @@
+"""A worker as its parent sees it: started, told what to do, watched while another one is measured. Standard library."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+WORKER = Path(__file__).parent / "worker.py"
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class WorkerError(Exception):
+    """What a worker answered instead of a result."""
+
+
+class Worker:
+    """A process that waits on its standard input."""
+
+    def __init__(self, log: Path, **spec: Any) -> None:
+        self.spec = spec
+        with log.open("ab") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, str(WORKER), json.dumps(spec)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env={**os.environ, "OMP_NUM_THREADS": str(spec["threads"]), "PYTHONWARNINGS": "ignore"},
+            )
+        try:
+            self.about = self._answer()
+        except WorkerError:
+            self.close()
+            raise
+
+    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+        """Tell the worker what to do and wait for what it answers; raise WorkerError for an error there."""
+        assert self.process.stdin is not None
+        try:
+            print(json.dumps({"do": do, **arguments}), file=self.process.stdin, flush=True)
+        except BrokenPipeError as error:
+            raise WorkerError(f"the process has ended ({self.process.poll()})") from error
+        return self._answer()
+
+    def cpu_s(self) -> float:
+        """Return the processor time it has used; 0 where the system does not tell or it is gone."""
+        try:
+            fields = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    def close(self) -> None:
+        """End the process: it has nothing more to read."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise WorkerError(f"the process ended without an answer ({self.process.wait()})")
+        found: dict[str, Any] = json.loads(line)
+        if "error" in found:
+            raise WorkerError(found["error"])
+        return found
+
+
+class Load:
+    """What ran while something was measured, as shares of all processors' time; None where it cannot be told."""
+
+    def __init__(self, measured: Worker, idle: list[Worker]) -> None:
+        self.measured, self.idle = measured, idle
+        self.begin = self._now()
+
+    def end(self) -> dict[str, float | None]:
+        """Return the shares of workers that should be idle, of other processes, and of what the host took away."""
+        before, after = self.begin, self._now()
+        whole = (after["time"] - before["time"]) * (os.cpu_count() or 1)
+        spent = {name: after[name] - before[name] for name in after}
+        told = after["busy"] > 0
+        others = max(0.0, spent["busy"] - spent["measured"] - spent["idle"])
+        return {
+            "idle_workers": spent["idle"] / whole,
+            "others": others / whole if told else None,
+            "stolen": spent["stolen"] / whole if told else None,
+        }
+
+    def _now(self) -> dict[str, float]:
+        busy = stolen = 0.0
+        try:
+            numbers = [int(text) for text in Path("/proc/stat").read_text(encoding="utf-8").splitlines()[0].split()[1:]]
+            user, nice, system, _, _, irq, softirq, steal, *_ = numbers
+            busy, stolen = (user + nice + system + irq + softirq) / TICKS, steal / TICKS
+        except (OSError, ValueError):
+            pass
+        return {
+            "time": time.monotonic(),
+            "busy": busy,
+            "stolen": stolen,
+            "measured": self.measured.cpu_s(),
+            "idle": sum(worker.cpu_s() for worker in self.idle),
+        }
