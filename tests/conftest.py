@@ -15,7 +15,10 @@ SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 _LIBRARY: pytest.StashKey[object] = pytest.StashKey()
 
 # Settings and folders of whoever runs the tests.
-PERSONAL = ("HF_TOKEN", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "MODELSCOPE_CACHE", "SNELLEN_MODELS")
+PERSONAL = (
+    *("HF_TOKEN", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "MODELSCOPE_CACHE"),
+    *("SNELLEN_MODELS", "SNELLEN_CACHE_LIMIT", "SNELLEN_SIMULATE"),
+)
 
 
 _CACHE: pytest.StashKey[str] = pytest.StashKey()

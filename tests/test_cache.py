@@ -627,8 +627,8 @@ print(made)
 """
 
 
-def test_processes_that_make_evict_and_damage_at_the_same_time_only_ever_see_whole_entries() -> None:
-    # Without damage: a held entry may be damaged by a third one's truncation, which no lock can forbid.
+def test_processes_that_make_and_evict_at_the_same_time_only_ever_see_whole_entries() -> None:
+    # Damage is for one process alone: what one truncates another may be reading, and no lock forbids that.
     program = MINGLES.replace("draw.random() < 0.2", "False")
     running = [start(program, seed, SNELLEN_CACHE_LIMIT="6 kB") for seed in range(3)]
     for process in running:
@@ -636,6 +636,43 @@ def test_processes_that_make_evict_and_damage_at_the_same_time_only_ever_see_who
         assert process.returncode == 0, err
         assert int(out) > 1  # evicted and made again
     output(MINGLES, 7, SNELLEN_CACHE_LIMIT="1 MB")  # damage, alone
+    assert unfinished() == []
+
+
+def test_an_entry_replaced_in_the_moment_before_it_is_locked_is_locked_all_the_same(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add("a")
+    lock, entry = drafts.lock, base / "entries" / KIND / "a"
+
+    def late(descriptor: int, *, shared: bool) -> None:
+        monkeypatch.setattr(drafts, "lock", lock)
+        drafts.remove(drafts.set_aside(base, entry))  # as if evicted and made again
+        add("a")
+        lock(descriptor, shared=shared)
+
+    monkeypatch.setattr(drafts, "lock", late)
+    held = cache.find(KIND, "a")
+    assert held is not None
+    monkeypatch.setenv("SNELLEN_CACHE_LIMIT", "0")
+    add("b")
+    assert keys() == {"a", "b"}
+    held.close()
+
+
+def test_a_draft_swept_in_the_moment_before_it_is_locked_is_begun_again(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = drafts.lock
+
+    def late(descriptor: int, *, shared: bool) -> None:
+        monkeypatch.setattr(drafts, "lock", lock)
+        drafts.sweep(base)
+        lock(descriptor, shared=shared)
+
+    monkeypatch.setattr(drafts, "lock", late)
+    cache.make(KIND, "a", lambda folder: (filled()(folder), drafts.sweep(base))).close()
+    assert keys() == {"a"}
     assert unfinished() == []
 
 

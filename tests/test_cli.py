@@ -27,6 +27,10 @@ OPTIONS = {
     "embed": (*MODEL, *PLACE, "--output", "--json", "--quiet", "--runtime", "--plan", "--batch-size", "--workers"),
     "features": (*MODEL, *PLACE, "--output", "--json", "--quiet", "--layers"),
     "classify": (*MODEL, *PLACE, "--json", "--quiet", "--top"),
+    "tune": (
+        *("--weights", "--recipe", "--device", "--images", "--goal", "--budget", "--int8"),
+        *("--output", "--json", "--quiet"),
+    ),
     "export": ("--weights", "--recipe", "--format", "--json", "--quiet"),
     "convert": ("--to", "--as", "--json", "--quiet"),
     "verify": (

@@ -21,6 +21,10 @@ HEAVY = (
     "torchvision",
     "huggingface_hub",
     "safetensors",
+    "openvino",
+    "nncf",
+    "onnx",
+    "onnxruntime",
 )
 HELP = "from snellen.cli.main import main; main({arguments!r})"
 
@@ -37,7 +41,8 @@ def heavy_after(program: str) -> list[str]:
     [
         "import snellen",
         "import snellen; dir(snellen); snellen.__version__",
-        "import snellen.errors, snellen.records",
+        "import snellen.errors, snellen.records, snellen.cache",
+        "import snellen.runtimes.opening, snellen.runtimes.openvino.session",
         "import snellen.cli.main",
         HELP.format(arguments=["--help"]),
         HELP.format(arguments=["--version"]),
@@ -54,7 +59,7 @@ def test_the_check_can_fail() -> None:
 
 
 def test_the_public_names_are_these() -> None:
-    assert snellen.__all__ == ["__version__", "convert", "find", "inspect", "load", "verify"]
+    assert snellen.__all__ == ["__version__", "convert", "find", "inspect", "load", "tune", "verify"]
     assert dir(snellen) == sorted(snellen.__all__)
     assert snellen.find.__module__ == "snellen.zoo"
     with pytest.raises(AttributeError, match="no attribute 'laod'; it has"):

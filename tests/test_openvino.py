@@ -16,19 +16,18 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import snellen
-from bad_cases.making import SMALL, small
+from bad_cases.making import SMALL
 from fakes import picture
+from small_folder import RECIPE, ask, embedded, pixels, written
 from snellen import cache, devices
-from snellen.checkpoints.hub_config import write_config
 from snellen.errors import DeviceUnavailable, MissingPackage, UsageError
 from snellen.records.plan import Layout
 from snellen.runtimes import graph, make
-from snellen.runtimes.openvino import convert, session, store
+from snellen.runtimes.opening import embedder
+from snellen.runtimes.openvino import convert, quantise, session, store
 from snellen.runtimes.openvino.runner import OpenVINO
-from snellen.runtimes.opening import Asked, embedder
 
 CPU = devices.resolve("cpu")
-RECIPE = "stored | squash 28 bicubic | scale | mean 0.5 0.5 0.5 | std 0.25 0.25 0.25 | pool cls"
 
 
 @pytest.fixture(autouse=True)
@@ -39,30 +38,12 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A shrunken DINOv2 as its library saves it."""
-    at = tmp_path / "model"
-    at.mkdir()
-    (at / "config.json").write_text(json.dumps(write_config("dinov2", SMALL, 28)))
-    save_file(small(), at / "model.safetensors")
-    return at
+    return written(tmp_path / "model")
 
 
 @pytest.fixture
 def photo(tmp_path: Path) -> str:
     return picture(tmp_path / "photo.png", 200, size=(40, 30))
-
-
-def ask(folder: Path, **more) -> Asked:
-    return Asked(name=str(folder), recipe=RECIPE, **more)
-
-
-def pixels(count: int = 2) -> np.ndarray:
-    return np.random.default_rng(1).standard_normal((count, 3, 28, 28), dtype=np.float32)
-
-
-def embedded(asked: Asked) -> np.ndarray:
-    with embedder(asked) as model:
-        return np.concatenate(list(model.vectors([pixels()])))
 
 
 def entries(root: Path, kind: str) -> list[Path]:
@@ -327,11 +308,13 @@ def test_8_bits_are_8_bits_near_the_numbers_and_calibrated_on_what_is_given(fold
     assert 1e-4 < np.linalg.norm(lossy - exact) / np.linalg.norm(exact) < 0.2
     assert len(entries(own_cache, "networks")) == 2
     model = snellen.load(folder, recipe=RECIPE)
-    images = [pixels(1)[0] * 100]
-    with OpenVINO(model, CPU, "int8", calibration=images) as runner:
+    images = [pixels(1)[0] * 100] * 4
+    with OpenVINO(model, CPU, "int8", calibration=quantise.given(images)) as runner:
         other = next(iter(runner.vectors([pixels()])))
     assert abs(other - lossy).max() > 1e-3  # other images, other ranges
     assert len(entries(own_cache, "networks")) == 3
+    with pytest.raises(UsageError, match="3 images were given"):
+        quantise.given(images[:3])
 
 
 def test_nothing_is_reported_to_the_makers(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

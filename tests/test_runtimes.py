@@ -35,8 +35,8 @@ from snellen.errors import (
     UnknownName,
     UsageError,
 )
-from snellen.model.model import Model
 from snellen.model.loading import seeded_config
+from snellen.model.model import Model
 from snellen.model.spelling import spellings
 from snellen.recipes import Recipe, builtin
 from snellen.runtimes import RUNTIMES, make, of_callable, of_module

@@ -183,7 +183,7 @@ def test_eight_bits_go_over_and_are_prepared_there(device: Device) -> None:
         return model.recipe.normalise(pixels)
 
     with eager(device) as runner:
-        found = list(runner.vectors(eight_bits(), prepare))
+        found = list(runner.eight_bit_vectors(eight_bits(), prepare))
         floats = [model.recipe.normalise(torch.from_numpy(array)).numpy() for array in eight_bits()]
         for part, wanted in zip(found, expected(runner, floats), strict=True):
             assert np.abs(part - wanted).max() < 1e-5
@@ -197,7 +197,7 @@ def test_pixels_of_another_kind_are_refused(device: Device) -> None:
         with pytest.raises(InputError, match="pixels is uint8"):
             next(runner.vectors(eight_bits()))
         with pytest.raises(InputError, match="pixels is float32"):
-            next(runner.vectors(batches(), recipe.normalise))  # would be brought to the range twice
+            next(runner.eight_bit_vectors(batches(), recipe.normalise))  # would be brought to the range twice
         with pytest.raises(InputError, match="pixels is float64"):
             next(runner.vectors([batches()[0].astype(np.float64)]))
 

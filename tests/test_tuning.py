@@ -23,6 +23,7 @@ from snellen.report import tuning as report
 from snellen.runtimes import RUNTIMES, plans
 from snellen.runtimes.base import Runner
 from snellen.runtimes.eager import Eager
+from snellen.runtimes.openvino.quantise import UNSEEN
 from snellen.timing import ceiling
 from snellen.tuning import budget as budgets
 from snellen.tuning import candidates, final, wire
@@ -37,7 +38,7 @@ from test_runtimes import CASES, Case, model_of, perturbed
 CPU = devices.resolve("cpu")
 SLOW, FAST = 0.02, 0.0
 DEFAULT = Setup(runtime="openvino")
-OTHER = Setup(runtime="eager", layout=Layout(batch=3))
+OTHER = Setup(runtime="eager", layout=Layout(batch=5))
 
 
 class Paced(Eager):
@@ -67,8 +68,8 @@ class Shifting(Paced):
         return np.roll(rows, 1, axis=0) if self.only in (None, len(rows)) else rows
 
 
-class ShiftingThree(Shifting):
-    only = 3
+class ShiftingFive(Shifting):
+    only = 5  # more than the verification looks at
 
 
 class Tiring(Paced):
@@ -145,7 +146,8 @@ def test_a_faster_one_that_is_the_same_is_picked_and_kept(model) -> None:
     assert record.plan == plans.find(record.plan.digest, model.recipe.hash, "cpu", "throughput")
     assert record.plan == plans.find(record.plan.digest, model.recipe.hash, "cpu")
     assert any("verifying" in line and "s left" in line for line in told)
-    assert trial_of(record).batch == 3
+    assert trial_of(record).batch == 5
+    assert sorted(record.images) == sorted(UNSEEN)
     assert trial_of(record).samples_s
     assert 0 < record.used_s < record.budget_s
 
@@ -154,7 +156,7 @@ def test_a_slower_one_is_not_picked(model) -> None:
     record, _ = tuned(model, lambda model: Paced(model, wait=3 * SLOW))
     assert trial_of(record).outcome == "passed"
     assert record.plan.setup == DEFAULT
-    assert "none of the 1 others that were measured is better" in record.choice.reason
+    assert "none of the others that were measured and may be picked is better (1)" in record.choice.reason
 
 
 def test_one_that_is_not_ahead_in_the_final_is_not_picked(model, monkeypatch) -> None:
@@ -179,7 +181,7 @@ def test_one_that_is_not_ahead_in_the_final_is_not_picked(model, monkeypatch) ->
     [
         (lambda model: Paced(model_of(CASES["vit"], perturbed("vit")[0]), wait=FAST), "times the limit of float32"),
         (lambda model: Shifting(model, wait=FAST), "vectors that belong to the images"),
-        (lambda model: ShiftingThree(model, wait=FAST), "is not that of its images"),
+        (lambda model: ShiftingFive(model, wait=FAST), "is not that of its images"),
         (lambda model: Paced(model, "bfloat16", FAST, "float32"), "times the limit of float32"),
         (lambda model: Paced(model, "bfloat16", FAST), "bfloat16, and float32 was asked for"),
     ],
@@ -419,6 +421,15 @@ def test_elsewhere_batches_go_upward() -> None:
 def test_what_cannot_be_tuned_for_is_refused(model, settings, error) -> None:
     with pytest.raises(error):
         tune(model, **settings)
+
+
+def test_a_cache_that_cannot_be_written_is_said_before_the_search(model, tmp_path, monkeypatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SNELLEN_CACHE", str(tmp_path / "file"))
+    make = Makes(model, fast)
+    with pytest.raises(Unavailable):
+        tune(model, candidates=[OTHER], make=make)
+    assert not make.made
 
 
 def test_a_simulated_device_is_not_tuned_for(model) -> None:

@@ -64,6 +64,7 @@ def main() -> int:
     raw = read(path)
     if not told.page:
         os.environ[operators.ASKED] = operators.look()
+        os.environ.setdefault("SNELLEN_CACHE", str(ROOT / "out" / "benchmarks" / "cache"))
         with TemporaryDirectory() as folder:
             measured(told, raw, path, Path(folder))
     text = page.document(raw)

@@ -1,8 +1,8 @@
 """snellen runs a vision encoder from any checkpoint, with the numbers its own library gives.
 
-``load`` gives a model, ``verify`` puts it on trial on a device, ``find`` gives a row of the zoo, ``inspect`` says what
-a checkpoint holds, ``convert`` spells it for another library. Importing this package does nothing; each name is fetched
-when it is first used.
+``load`` gives a model, ``verify`` puts it on trial on a device, ``tune`` finds the fastest way to run it that passes,
+``find`` gives a row of the zoo, ``inspect`` says what a checkpoint holds, ``convert`` spells it for another library.
+Importing this package does nothing; each name is fetched when it is first used.
 """
 
 from __future__ import annotations
@@ -15,16 +15,18 @@ if TYPE_CHECKING:
     from snellen.model.conversion import convert
     from snellen.model.inspection import inspect
     from snellen.model.loading import load
+    from snellen.tuning.tuner import tune
     from snellen.verification.trial import verify
     from snellen.zoo import find
 
-__all__ = ["__version__", "convert", "find", "inspect", "load", "verify"]
+__all__ = ["__version__", "convert", "find", "inspect", "load", "tune", "verify"]
 
 _HOME = {
     "convert": "snellen.model.conversion",
     "find": "snellen.zoo",
     "inspect": "snellen.model.inspection",
     "load": "snellen.model.loading",
+    "tune": "snellen.tuning.tuner",
     "verify": "snellen.verification.trial",
 }
 

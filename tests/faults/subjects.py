@@ -20,8 +20,8 @@ from snellen.checkpoints.seeded import draw
 from snellen.encoders.build import Encoder, build
 from snellen.encoders.config import ConvNeXtConfig, EncoderConfig, ViTConfig
 from snellen.images import decode
-from snellen.model.model import Model
 from snellen.model.loading import seeded_config
+from snellen.model.model import Model
 from snellen.recipes import Recipe
 from snellen.records import ModelRecord, Origin
 from snellen.zoo.conventions import recipe_for

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from peers.cases import CEILINGS, ENDS, THREADS, Case, Subject, cases_of
@@ -34,12 +35,25 @@ def rates(subject: Subject, told: argparse.Namespace, log: Path) -> Raw:
             turns[f"ceiling {dtype}"] = _ceiling(ceiling, dtype, raw["ceilings"][dtype])
         raw["table"] = asdict(_alternated(turns, told))
         for name, worker in workers.items():
+            count(raw, name)
             if name.startswith("snellen"):
                 raw["cases"][name] |= _asked(worker, "embed")
     finally:
         for worker in (ceiling, *workers.values()):
             worker.close()
     return raw
+
+
+def count(raw: Raw, name: str) -> None:
+    """Let one batch of a case count in all rounds, the one of the best median.
+
+    The best of each round would favour whoever has more batches to choose from, on nothing but noise.
+    """
+    case = raw["cases"][name]
+    batches = case["rounds"][0]
+    case["counted"] = max(batches, key=lambda b: median(found[b]["images_per_s"] for found in case["rounds"]))
+    for values, found in zip(raw["table"]["values"], case["rounds"], strict=True):
+        values[name] = found[case["counted"]]["images_per_s"]
 
 
 def ends(subject: Subject, told: argparse.Namespace, folder: Path, log: Path) -> Raw:
@@ -80,7 +94,7 @@ def _start(case: Case, subject: Subject, workers: dict[str, Worker], raw: Raw, s
 
 
 def _case(worker: Worker, everyone: list[Worker], into: Raw) -> Callable[[float], float]:
-    """Return what measures a case once: every batch it kept, of which the better counts."""
+    """Return what measures a case once: every batch it kept; which of them counts is seen in the end, see ``count``."""
 
     def turn(seconds: float) -> float:
         found: Raw = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -43,7 +44,7 @@ class Worker:
         assert self.process.stdin is not None
         try:
             print(json.dumps({"do": do, **arguments}), file=self.process.stdin, flush=True)
-        except BrokenPipeError as error:
+        except (BrokenPipeError, ValueError) as error:  # it fell, or it was closed
             raise WorkerError(f"the process has ended ({self.process.poll()})") from error
         return self._answer()
 
@@ -58,12 +59,15 @@ class Worker:
     def close(self) -> None:
         """End the process: it has nothing more to read."""
         assert self.process.stdin is not None
-        self.process.stdin.close()
+        assert self.process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         try:
             self.process.wait(30)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        self.process.stdout.close()
 
     def _answer(self) -> dict[str, Any]:
         assert self.process.stdout is not None

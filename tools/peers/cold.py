@@ -39,7 +39,7 @@ def memory(folder: Path) -> dict[str, Any]:
     weights = _written(folder, "transformers", LARGE)
     env = {**os.environ, "SNELLEN_CACHE": str(folder / "cache-memory")}
     command = _embed(weights, LARGE)
-    size = sum(path.stat().st_size for path in _files(weights) if path.suffix == ".safetensors")
+    size = sum(path.stat().st_size for path in weights.glob("*.safetensors"))
     first, warm = _peak(command, env), _peak(command, env)
     return {"name": LARGE, "weights_bytes": size, "first_bytes": first, "warm_bytes": warm}
 
@@ -48,7 +48,7 @@ def _commands(folder: Path) -> dict[str, list[str]]:
     timm = _written(folder, "timm", SMALL)
     hub = _written(folder, "transformers", SMALL)
     return {
-        "timm": [sys.executable, str(HERE / "cold_timm.py"), str(timm), SMALL, str(PHOTO)],
+        "timm": [sys.executable, str(HERE / "cold_timm.py"), str(timm / "model.safetensors"), SMALL, str(PHOTO)],
         "transformers": [sys.executable, str(HERE / "cold_transformers.py"), str(hub), str(PHOTO)],
         "snellen": _embed(timm, SMALL),
     }
@@ -60,16 +60,11 @@ def _embed(weights: Path, name: str) -> list[str]:
 
 
 def _written(folder: Path, dialect: str, name: str) -> Path:
-    """Write weights drawn from seed 0 as a library keeps them; a file for timm, a folder for transformers."""
+    """Write weights drawn from seed 0 as a library keeps them, in a folder of their own."""
     path = folder / f"{dialect}-{name.rpartition('/')[2]}"
-    path = path.with_name(path.name + ".safetensors") if dialect == "timm" else path
     if not path.exists():
         subprocess.run([sys.executable, "-c", WRITE, str(path), dialect, name], check=True, stdout=sys.stderr)
     return path
-
-
-def _files(path: Path) -> list[Path]:
-    return list(path.iterdir()) if path.is_dir() else [path]
 
 
 def _timed(command: Sequence[str], env: dict[str, str]) -> dict[str, float]:

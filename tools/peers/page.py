@@ -23,12 +23,12 @@ Measured and written by `make bench-peers`; every sample is in [benchmarks/raw.j
 {warning}
 All weights are drawn from a seed, so the numbers say how fast the networks are, not what they see. Every way to run an
 encoder is a process of its own with {threads} threads, idle until its turn. In each round all take their turn, in an
-order drawn anew; where a process was measured with two batch sizes the better one counts in each round. A rate is that
-of a continuous stream after a warm-up. Ratios are formed within each round: median, and least to most over the rounds.
+order drawn anew; of several batch sizes the one with the best median over the rounds counts, in all rounds. A rate is
+that of a continuous stream after a warm-up. Ratios are formed within each round: median, and least to most over all.
 
 ## Model only
 
-Images per second, median over the rounds, and the batch that counted most often.
+Images per second, median over the rounds, and the batch size.
 
 {rates}
 ## Ratios to timm in eager float32
@@ -54,8 +54,8 @@ allow 1 / (1 / decoding + 1 / model) together, of which the share is formed with
 {ends}
 ## Cold start
 
-A new process to its first embedding of one photograph with {cold_name}, weights on disk, caches warm: seconds, median
-over the runs, and least to most. Where snellen's cache is empty it takes {filling}.
+A new process to its first embedding of one photograph, weights on disk, caches warm: seconds, median over the runs, and
+least to most. The encoder is {cold_name}. Where snellen's cache is empty it takes {filling}.
 
 {cold}
 ## Memory
@@ -116,8 +116,7 @@ def _cell(run: Raw, name: str) -> str:
     images = rate(run, name)
     if images is None:
         return "not measured" if name in run["cases"] else ""
-    counted = [max(found, key=lambda b, f=found: f[b]["images_per_s"]) for found in run["cases"][name]["rounds"]]
-    return f"{images:.3g} (b{max(set(counted), key=counted.count)})"
+    return f"{images:.3g} (b{run['cases'][name]['counted']})"
 
 
 def _ratios(subjects: dict[str, Raw]) -> str:

@@ -21,6 +21,7 @@ from snellen.cli.export import export
 from snellen.cli.features import features
 from snellen.cli.inspect import inspect
 from snellen.cli.models import models
+from snellen.cli.tune import tune
 from snellen.cli.verify import verify
 from snellen.errors import SnellenError
 
@@ -51,7 +52,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (models, inspect, embed, features, classify, convert, export, verify):
+for command in (models, inspect, embed, features, classify, convert, export, verify, tune):
     cli.add_command(command)
 
 

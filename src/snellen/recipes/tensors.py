@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -31,5 +32,12 @@ def normalise(pixels: torch.Tensor, mean: Triple | None, std: Triple | None) -> 
     scaled = pixels.to(torch.float32).div(255)
     if mean is None or std is None:
         return scaled
-    means, stds = (torch.tensor(three, dtype=torch.float32, device=pixels.device) for three in (mean, std))
+    means, stds = (_constant(three, pixels.device) for three in (mean, std))
     return scaled.sub_(means[:, None, None]).div_(stds[:, None, None])
+
+
+@lru_cache(maxsize=64)
+def _constant(three: Triple, device: torch.device) -> torch.Tensor:
+    """Return three numbers on a device, where they stay: copying them for each batch would wait for the one before."""
+    with torch.inference_mode(False):
+        return torch.tensor(three, dtype=torch.float32, device=device)

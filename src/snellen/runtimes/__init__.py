@@ -91,24 +91,24 @@ def make(runtime: str, model: Model, device: Device, dtype: str, layout: Layout 
     Raises UnknownName for a runtime that does not exist, DeviceUnavailable for a dtype that is not used on the device,
     MissingPackage where the runtime's package is not installed, Unavailable where it cannot run this encoder.
     """
-    check(runtime)
-    if not (runtime == "openvino" and dtype == INT8):
-        device.check_dtype(dtype)
+    check(runtime, device, dtype)
     return RUNTIMES[runtime](model, device, dtype, layout)
 
 
-def check(runtime: str) -> None:
-    """Raise UnknownName unless there is such a runtime."""
+def check(runtime: str, device: Device, dtype: str) -> None:
+    """Raise UnknownName for a runtime or a dtype that does not exist, DeviceUnavailable for a dtype not used there."""
     if runtime not in RUNTIMES:
         raise UnknownName("runtime", runtime, RUNTIMES, todo=f"one of {', '.join(RUNTIMES)}")
+    if runtime != "openvino" or dtype not in (INT8, "float16"):  # it says itself what it computes in on this CPU
+        device.check_dtype(dtype)
 
 
 def default(device: Device, dtype: str) -> Choice:
     """Return the runtime that is used where nobody names one."""
-    if device.kind == "cpu" and dtype != "float64":
+    if device.kind == "cpu" and dtype not in ("float64", "float16"):
         return Choice("openvino", "the fastest on a CPU of those that are held to the encoder's own numbers")
     if device.kind == "cpu":
-        return Choice("eager", "no other runtime computes in float64")
+        return Choice("eager", f"the one that is asked for {dtype} on a CPU")
     return Choice("eager", f"the one that runs on every device; 'snellen tune' looks for a faster one on {device.name}")
 
 

@@ -6,7 +6,7 @@ A runner is one encoder in one runtime on one device. Verification, timing and e
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from snellen.devices import Device
@@ -14,7 +14,7 @@ from snellen.encoders.features import Features, Tap
 from snellen.errors import UsageError
 
 if TYPE_CHECKING:
-    from numpy import float32
+    from numpy import float32, uint8
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -60,6 +60,14 @@ class Runner(ABC):
         for pixels in batches:
             pooled = self.run(torch.from_numpy(pixels)).pooled
             yield pooled.float().cpu().numpy()
+
+    def eight_bit_vectors(
+        self, batches: Iterable[NDArray[uint8]], normalise: Callable[[Tensor], Tensor]
+    ) -> Iterator[Array]:
+        """Embed batches of 8-bit pixels, which ``normalise`` brings to the encoder's range; else as ``vectors``."""
+        import torch
+
+        return self.vectors(normalise(torch.from_numpy(pixels)).numpy() for pixels in batches)
 
     def look(self, pixels: Tensor) -> dict[str, Tensor]:
         """Return the stages in ``watched`` for pixels [b, 3, h, w], through a second build of the network."""

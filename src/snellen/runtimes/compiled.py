@@ -80,9 +80,13 @@ class Compiled(Runner):
         joined = parts[0] if len(parts) == 1 else tuple(torch.cat(outputs) for outputs in zip(*parts, strict=True))
         return features(dict(zip(program.graph.names, joined, strict=True)), program.graph.grid)
 
-    def vectors(self, batches: Iterable[Pixels], prepare: Prepare | None = None) -> Iterator[Vectors]:
+    def vectors(self, batches: Iterable[Vectors]) -> Iterator[Vectors]:
         """Embed batches; on an accelerator the next is queued before the last one's vectors are fetched."""
-        return streaming.vectors(self.device, lambda pixels: self.run(pixels).pooled, batches, prepare)
+        return streaming.vectors(self.device, lambda pixels: self.run(pixels).pooled, batches)
+
+    def eight_bit_vectors(self, batches: Iterable[Pixels], normalise: Prepare) -> Iterator[Vectors]:
+        """Embed batches of 8-bit pixels, a quarter of what goes over to an accelerator, normalised there."""
+        return streaming.vectors(self.device, lambda pixels: self.run(pixels).pooled, batches, normalise)
 
     def tensors(self) -> Iterable[tuple[str, Tensor]]:
         """Return the encoder's parameters, of which the code's constants were made."""

@@ -45,9 +45,13 @@ class Eager(Runner):
         features: Features = self.encoder(pixels.to(self.device.torch_name), tap=tap)
         return features
 
-    def vectors(self, batches: Iterable[Pixels], prepare: Prepare | None = None) -> Iterator[Vectors]:
+    def vectors(self, batches: Iterable[Vectors]) -> Iterator[Vectors]:
         """Embed batches; on an accelerator the next is queued before the last one's vectors are fetched."""
-        return streaming.vectors(self.device, lambda pixels: self.run(pixels).pooled, batches, prepare)
+        return streaming.vectors(self.device, lambda pixels: self.run(pixels).pooled, batches)
+
+    def eight_bit_vectors(self, batches: Iterable[Pixels], normalise: Prepare) -> Iterator[Vectors]:
+        """Embed batches of 8-bit pixels, a quarter of what goes over to an accelerator, normalised there."""
+        return streaming.vectors(self.device, lambda pixels: self.run(pixels).pooled, batches, normalise)
 
     def tensors(self) -> Iterable[tuple[str, Tensor]]:
         """Return the encoder's parameters."""

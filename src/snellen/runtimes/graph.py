@@ -46,11 +46,12 @@ def exported(encoder: Encoder, size: tuple[int, int], stages: Iterable[str] = ()
 
     Raises InputError for a size the encoder does not take, UnknownName for a stage it does not have.
     """
-    pixels = torch.zeros(2, 3, *size)  # any batch above 1 stands for all
+    own = next(encoder.parameters())
+    pixels = torch.zeros(2, 3, *size, device=own.device)  # any batch above 1 stands for all
     grid, stages = encoder.grid(pixels), tuple(stages)
     shapes = shapes_of(encoder.config, grid, len(pixels))
     names = tuple(name for name in OWN if 0 not in shapes.get(name, (0,)))  # of no registers there is nothing
-    module = _Named(_at_size(encoder, grid, pixels), names, stages)
+    module = _Named(_at_size(encoder, grid, pixels.to(own.dtype)), names, stages)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch's own deprecated types, which it serialises
         program = torch.export.export(module, (pixels,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},), strict=False)

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from numpy import float32
     from numpy.typing import NDArray
 
+    from snellen.images import Picture
     from snellen.model.model import Model
+    from snellen.runtimes.base import Runner
 
     Array = NDArray[float32]
 
@@ -65,11 +67,54 @@ class Engine(Protocol):
         """Give back what is held."""
 
 
+class Feeds(Protocol):
+    """What turns a picture into the pixels that an engine takes."""
+
+    @property
+    def apply_orientation(self) -> bool:
+        """Whether the EXIF orientation is applied."""
+
+    def array(self, picture: Picture) -> NDArray[Any]:
+        """Return the pixels [3, h, w]."""
+
+
+@dataclass(frozen=True, slots=True)
+class EightBit:
+    """A recipe up to the last step that is done in 8 bits."""
+
+    whole: Recipe
+
+    @property
+    def apply_orientation(self) -> bool:
+        """Whether the EXIF orientation is applied."""
+        return self.whole.apply_orientation
+
+    def array(self, picture: Picture) -> NDArray[Any]:
+        """Return the pixels [3, h, w] of uint8."""
+        return self.whole.array_uint8(picture)
+
+
+@dataclass(frozen=True, slots=True)
+class Overlapped:
+    """An engine on an accelerator: 8-bit pixels go over, and are normalised there."""
+
+    runner: Runner
+    recipe: Recipe
+
+    def vectors(self, batches: Iterable[NDArray[Any]]) -> Iterator[Array]:
+        """Embed batches [B, 3, h, w] of uint8 into vectors [B, D], in order."""
+        return self.runner.eight_bit_vectors(batches, self.recipe.normalise)
+
+    def close(self) -> None:
+        """Give back what the runner holds."""
+        self.runner.close()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Embedder:
-    """An encoder ready to embed, with the recipe that feeds it and the record of what it is."""
+    """An encoder ready to embed, with what feeds it and the record of what it is."""
 
-    recipe: Recipe
+    recipe: Feeds
     record: ModelRecord
     setup: Setup
     batch: int  # images at once that suit it
@@ -118,6 +163,9 @@ def embedder(asked: Asked) -> Embedder:
             "a runtime or a dtype was named beside --plan auto, which chooses both", todo="leave one of the two out"
         )
     place = devices.resolve(asked.device)
+    if not asked.plan:
+        setup = _choose(asked, place, None).setup
+        runtimes.check(setup.runtime, place, setup.dtype)
     request = _request(asked) if place.kind == "cpu" and asked.runtime in (AUTO, "openvino") else None
     kept = None if request is None else _recalled(request)
     if kept is not None:
@@ -135,7 +183,6 @@ def _loaded(asked: Asked, place: Device, request: str | None) -> Embedder:
 
     dtype = asked.dtype or "float32"
     runtime = runtimes.default(place, dtype).value if asked.runtime == AUTO else asked.runtime
-    runtimes.check(runtime)
     there = runtime == "eager" and not asked.plan  # where it can be loaded as it will be run
     if runtime == "openvino":
         session.check_able(dtype)
@@ -161,7 +208,10 @@ def _loaded(asked: Asked, place: Device, request: str | None) -> Embedder:
     setup = chosen.setup
     runner = runtimes.make(setup.runtime, model, place, setup.dtype, setup.layout)
     record = _record(replace(model.record, device=place.name), chosen)
-    return Embedder(recipe=model.recipe, record=record, setup=setup, batch=runner.batch, engine=runner)
+    if place.kind == "cpu" or not model.recipe.eight_bit:
+        return Embedder(recipe=model.recipe, record=record, setup=setup, batch=runner.batch, engine=runner)
+    recipe, engine = EightBit(model.recipe), Overlapped(runner, model.recipe)
+    return Embedder(recipe=recipe, record=record, setup=setup, batch=runner.batch, engine=engine)
 
 
 def _convert(model: Model, place: Device, setup: Setup, request: str | None) -> Kept:
@@ -192,19 +242,20 @@ def _stored(held: cache.Held, kept: Kept, chosen: Chosen) -> Embedder:
     )
 
 
-def _choose(asked: Asked, place: Device, record: ModelRecord) -> Chosen:
-    """Return the setup of a plan, where one was asked for and holds, else what was asked for."""
-    if asked.plan:
+def _choose(asked: Asked, place: Device, record: ModelRecord | None) -> Chosen:
+    """Return the setup of a plan, where one was asked for and holds for the model, else what was asked for."""
+    without: tuple[Choice, ...] = ()
+    if asked.plan and record is not None:
         looked = plans.look(record.digest or "", record.recipe_hash, place.name)
         if looked.plan is not None:
             setup = looked.plan.setup
             return Chosen(setup, (Choice(str(setup), looked.because),))
+        without = (Choice("no plan", looked.because),)
     dtype = asked.dtype or "float32"
     if asked.runtime != AUTO:
         return Chosen(Setup(runtime=asked.runtime, dtype=dtype))
     default = runtimes.default(place, dtype)
-    choices = (default, Choice("no plan", looked.because)) if asked.plan else (default,)
-    return Chosen(Setup(runtime=default.value, dtype=dtype), choices)
+    return Chosen(Setup(runtime=default.value, dtype=dtype), (*without, default))
 
 
 def _record(record: ModelRecord, chosen: Chosen) -> ModelRecord:

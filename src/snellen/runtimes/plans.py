@@ -36,6 +36,11 @@ class Looked:
     because: str
 
 
+def check() -> None:
+    """Raise Unavailable where no plan could be kept, before the time to find one is spent."""
+    cache.remember(KIND, "check", {})
+
+
 def save(plan: Plan) -> None:
     """Keep a plan; one for the same weights, recipe, device, goal and hardware is replaced."""
     cache.remember(KIND, _key(plan.digest, plan.recipe_hash, plan.device, plan.goal), plan.to_dict())

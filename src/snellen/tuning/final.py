@@ -155,9 +155,11 @@ def _without_default(search: Search, best: Trial) -> Picked:
 
 def _others(search: Search) -> str:
     """Say what became of the others where none of them was better."""
-    measured = sum(trial.outcome == "passed" for trial in search.trials) - 1
+    measured = sum(trial.outcome == "passed" and trial.may_be_picked for trial in search.trials) - 1
     untried = sum(trial.outcome in {"skipped", "stopped"} for trial in search.trials)
-    none = f"none of the {measured} others that were measured is better" if measured else "no other was measured"
+    none = "no other that may be picked was measured"
+    if measured:
+        none = f"none of the others that were measured and may be picked is better ({measured})"
     return none + (f", and {untried} were not tried to the end" if untried else "")
 
 

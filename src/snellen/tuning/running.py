@@ -5,7 +5,6 @@ In: a model and what was asked. Out: what was picked, every trial, and what they
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from snellen.records import Choice
 from snellen.records.plan import Setup
 from snellen.records.tuning import Goal, Trial
 from snellen.runtimes import INT8
+from snellen.runtimes.openvino.quantise import UNSEEN
 from snellen.timing import ceiling
 from snellen.tuning import candidates as kinds
 from snellen.tuning import final
@@ -35,15 +35,14 @@ if TYPE_CHECKING:
 
 Names = tuple[str, ...]
 
-LONG_S = 60.0  # a budget from which on the ceiling is measured with products of full size
 IMAGES = (4, 2)  # that are verified with: fewer where they cost more than a part of the budget
-FEW = 0.04  # of the budget, that the golden of four images may take
+FEW = 0.04  # of the budget, that the golden of four images may take; of what is left, that one ceiling may take
 MOST = 0.4  # of the budget, that the golden may take at all
 GOLDEN_COST = (3.0, 2.5)  # in float32 runs at the ceiling: the float64 run, and one trusted run
 PROBE = 1024  # side of the product that estimates rest on
 REACHED = 0.5  # of the ceiling, that an encoder is reckoned to reach before any was measured
 
-NO_IMAGES = "verified with the package's photographs, upside down: 8-bit ranges are taken from them upright"
+NO_IMAGES = "verified with photographs of the package: others than those that 8-bit networks are made with"
 MEMORY = "memory is the peak of the process that ran the candidate, torch's own libraries among it"
 
 
@@ -157,27 +156,31 @@ class Run:
         """Measure the rate of products in every dtype, where there is time; ``rate``: roughly, in float32."""
         found: dict[str, float] = {}
         device = self.asked.device
-        side = None if self.budget.seconds >= LONG_S or device.kind != "cpu" else PROBE
-        slowest = rate / 4 if device.kind == "cpu" else math.inf
         for dtype in self.dtypes:
-            costs = 2.0 * (side or ceiling.SIDE) ** 3 * (ceiling.WARM + ceiling.REPEATS) / slowest
-            if costs > FEW * self.budget.left:
+            side = None if device.kind != "cpu" or self._fits(ceiling.SIDE, rate, dtype) else PROBE
+            if device.kind == "cpu" and side is not None and not self._fits(side, rate, dtype):
                 continue
             value = ceiling.measured(dtype, device=device, side=side).operations_per_s
             if value is not None:
                 found[dtype] = value
         return found
 
+    def _fits(self, side: int, rate: float, dtype: str) -> bool:
+        """Tell whether products of a side take a small part of what is left; other dtypes than float32 may be slow."""
+        needed = 2.0 * side**3 * (ceiling.WARM + ceiling.REPEATS)
+        return needed / (rate if dtype == "float32" else rate / 2) <= FEW * self.budget.left
+
     def _pixels(
         self, images: Sequence[str | Path] | None, count: int
     ) -> tuple[Tensor, tuple[str, ...], tuple[str, ...]]:
         """Return pixels [n, 3, h, w], the names of the images, and what is to be said of them."""
         chosen = inputs.photographs() if images is None else inputs.images(images)
-        chosen = replace(chosen, paths=chosen.paths[:count])
+        unseen = [path for path in chosen.paths if images is not None or path.name in UNSEEN]
+        chosen = replace(chosen, paths=tuple(unseen[:count]))
         pixels = chosen.pixels(self.model.recipe)
         names = tuple(path.name for path in chosen.paths)
         if images is None:
-            return pixels.flip(2), names, (NO_IMAGES,)
+            return pixels, names, (NO_IMAGES,)
         if len(pixels) < IMAGES[1]:
             raise UsageError(
                 f"{len(pixels)} image was named", expected="two or more, to tell them apart", todo="name another"

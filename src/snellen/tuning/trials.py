@@ -29,6 +29,8 @@ Progress = Callable[[str], None]
 LOSSY = (INT8,)
 """Dtypes that lose more than any class of the verifier allows; what they keep is judged by limits of their own."""
 NOT_ALLOWED = "lossy beyond any class, so not picked unless allowed"
+KEEPS = ("openvino",)
+"""Runtimes that keep what they convert: a later process holds less than the one that converted."""
 PATIENCE = 3.0  # times its estimate that a candidate is given
 LEAST_PART = 0.3  # of the time for trials, that it is given at least
 GAIN = 1.02  # a larger batch that gives less than this is no gain
@@ -100,7 +102,7 @@ class Search:
         case.tell(first, "preparing")
         begun, opened, spent = case.budget.clock(), None, {}
         try:
-            if case.goal == "memory" and (first.runtime, first.dtype) not in self.made:
+            if case.goal == "memory" and first.runtime in KEEPS and (first.runtime, first.dtype) not in self.made:
                 case.opens.open(first, until).close()  # what converting leaves in memory is not what running holds
                 self.made.add((first.runtime, first.dtype))
             opened = case.opens.open(first, until)

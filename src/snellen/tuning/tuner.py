@@ -51,14 +51,15 @@ def tune(  # noqa: PLR0913  (each is a question a person asks by itself, and all
     ``model`` is loaded in float32 on the CPU. ``goal``: throughput (images a second), latency (of one image), memory
     (the lowest peak at no less than half the default's rate). ``images`` are verified with; the package's photographs
     by default. ``allow``: lossy dtypes (int8) that may be picked. ``candidates`` are tried instead of those of
-    ``candidates.groups``, ``make`` makes runners in this process instead of one of their own; ``began``: when the
-    budget began, by ``time.monotonic``.
+    ``candidates.groups``, ``make`` makes runners in this process instead of one of their own, where what
+    hangs cannot be ended; ``began``: when the budget began, by ``time.monotonic``.
 
     Nothing is raised because a candidate is bad. Raises UsageError for a goal, budget or model that cannot be tuned
     for, Unavailable for a device that is not here.
     """
     begun = time.monotonic() if began is None else began
     asked = _asked(model, device, goal, budget_s, tuple(allow))
+    plans.check()
     started = datetime.now(timezone.utc).isoformat(timespec="seconds")
     groups = kinds.groups(asked.device, asked.goal, plans.cores()) if candidates is None else kinds.grouped(candidates)
     gigabytes = sum(p.numel() for p in model.encoder.parameters()) * 4e-9

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 import warnings
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 
 from snellen.runtimes.graph import Graph
-from snellen.runtimes.openvino.session import NETWORK, openvino
+from snellen.runtimes.openvino.session import NETWORK, OUTPUTS, openvino
 
 
 def network(graph: Graph) -> Any:
@@ -39,8 +40,11 @@ def network(graph: Graph) -> Any:
 
 
 def write(graph: Graph, folder: Path) -> None:
-    """Write an exported encoder into ``folder``: the network and its weights, in float32."""
-    openvino().save_model(network(graph), folder / NETWORK, compress_to_fp16=False)
+    """Write an exported encoder into ``folder``: the network, its weights in float32, and where each output lies."""
+    made = network(graph)
+    openvino().save_model(made, folder / NETWORK, compress_to_fp16=False)
+    places = {name: i for i, output in enumerate(made.outputs) for name in output.get_names()}
+    (folder / OUTPUTS).write_text(json.dumps({name: places[name] for name in graph.names}), encoding="utf-8")
 
 
 def _bounded(module: Any) -> None:

@@ -9,15 +9,19 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import json
 import logging
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snellen.errors import MissingPackage
-from snellen.images import decode
-from snellen.runtimes.openvino.session import NETWORK, openvino, unreported
+import numpy
+
+from snellen.errors import MissingPackage, UsageError
+from snellen.images import Picture, decode
+from snellen.runtimes.openvino.session import NETWORK, OUTPUTS, openvino, unreported
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -29,20 +33,56 @@ if TYPE_CHECKING:
 
 PHOTOS = Path(__file__).parent.parent.parent / "photos"
 
+CALIBRATION = ("astronaut.jpg", "clock.png", "gravel.jpg", "hubble.jpg", "retina_12mp.jpg")
+HELD_OUT = ("grass.jpg", "rocket_portrait.jpg")
+"""Photographs of the package that ranges are read off, and those by which the method is chosen."""
 
-def photographs(recipe: Recipe) -> list[Array]:
-    """Return the package's photographs as the recipe makes them, each also mirrored, [3, h, w]."""
-    paths = sorted(path for path in PHOTOS.iterdir() if path.suffix in (".jpg", ".png"))
-    upright = [recipe.array(decode(path)) for path in paths]
-    return [*upright, *(pixels[:, :, ::-1].copy() for pixels in upright)]
+UNSEEN = ("cat.jpg", "coffee.jpg", "camera.jpg")
+"""Those that an 8-bit network was not made with, and can be judged by."""
+
+QUARTERS = ((0, 0), (0, 1), (1, 0), (1, 1))
+
+METHOD = "quantised.json"
+"""Says beside an 8-bit network how it was made."""
+
+SINGLE = {"INFERENCE_PRECISION_HINT": "f32"}
+
+SMOOTHED = "SmoothQuant, as NNCF sets it for transformers"
+PLAIN = "without SmoothQuant"
 
 
-def digest(images: Sequence[Array]) -> str:
-    """Return the digest of calibration images."""
-    whole = hashlib.sha256()
-    for pixels in images:
-        whole.update(pixels.tobytes())
-    return whole.hexdigest()
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Images [3, h, w] that ranges are read off, and others by which the method is chosen."""
+
+    images: Sequence[Array]
+    held_out: Sequence[Array]
+
+    @property
+    def digest(self) -> str:
+        """The digest of all images."""
+        whole = hashlib.sha256()
+        for pixels in (*self.images, *self.held_out):
+            whole.update(pixels.tobytes())
+        return whole.hexdigest()
+
+
+def photographs(recipe: Recipe) -> Calibration:
+    """Return the package's photographs as the recipe makes them, whole, mirrored and in quarters."""
+    views = [view for name in CALIBRATION for view in _views(recipe, decode(PHOTOS / name))]
+    return Calibration(views, [recipe.array(decode(PHOTOS / name)) for name in HELD_OUT])
+
+
+def given(images: Sequence[Array]) -> Calibration:
+    """Return somebody's own images, of which one in four is held out. Raises UsageError for fewer than four."""
+    if len(images) < 4:
+        raise UsageError(
+            f"{len(images)} images were given to calibrate 8 bits on",
+            expected="4 or more: one in four is held out",
+            todo="give more, or none: the package's photographs are used then",
+        )
+    kept = [pixels for index, pixels in enumerate(images) if index % 4]
+    return Calibration(kept, images[::4])
 
 
 def version() -> str:
@@ -50,18 +90,53 @@ def version() -> str:
     return str(_nncf().__version__)
 
 
-def write(network: Path, images: Sequence[Array], folder: Path) -> None:
-    """Write the 8-bit form of ``network`` into ``folder``, calibrated on ``images`` [3, h, w].
+def write(network: Path, calibration: Calibration, folder: Path) -> None:
+    """Write the 8-bit form of ``network`` into ``folder``, by the method that is nearer to it on images held out.
 
-    Raises MissingPackage where nncf is not installed.
+    SmoothQuant moves large activations into the weights, which trained encoders may need; its factors fit the images
+    they were read off, and may fit no others. Raises MissingPackage where nncf is not installed.
     """
     nncf = _nncf()
-    package = openvino()
-    model: Any = package.Core().read_model(network)
-    data = nncf.Dataset([pixels[None] for pixels in images])
-    with contextlib.redirect_stdout(io.StringIO()):  # its progress bars
-        made = nncf.quantize(model, data, model_type=nncf.ModelType.TRANSFORMER, subset_size=len(images))
-    package.save_model(made, folder / NETWORK, compress_to_fp16=False)
+    core = openvino().Core()
+    data = nncf.Dataset([pixels[None] for pixels in calibration.images])
+    exact: Any = core.read_model(network)
+    places = json.loads((network.parent / OUTPUTS).read_text(encoding="utf-8"))
+    plain = nncf.AdvancedQuantizationParameters(
+        smooth_quant_alphas=nncf.AdvancedSmoothQuantParameters(matmul=-1, convolution=-1)
+    )
+    made, errors = {}, {}
+    for method, advanced in ((SMOOTHED, None), (PLAIN, plain)):
+        with contextlib.redirect_stdout(io.StringIO()):  # its progress bars
+            made[method] = nncf.quantize(
+                exact.clone(),
+                data,
+                model_type=nncf.ModelType.TRANSFORMER,
+                subset_size=len(calibration.images),
+                advanced_parameters=advanced,
+            )
+        errors[method] = _error(core, exact, made[method], places["pooled"], calibration.held_out)
+    chosen = min(errors, key=lambda method: errors[method])
+    openvino().save_model(made[chosen], folder / NETWORK, compress_to_fp16=False)
+    (folder / OUTPUTS).write_text(json.dumps(places), encoding="utf-8")
+    said = {"method": chosen, "relative_error_of_pooled_on_images_held_out": errors}
+    (folder / METHOD).write_text(json.dumps(said, indent=2), encoding="utf-8")
+
+
+def _error(core: Any, exact: Any, made: Any, place: int, images: Sequence[Array]) -> float:
+    """Return how far an 8-bit network's pooled vectors lie from the exact one's, relative to their size."""
+    pixels = numpy.stack(images)
+    theirs, mine = (core.compile_model(model, "CPU", SINGLE)(pixels)[place] for model in (exact, made))
+    return float(numpy.linalg.norm(mine - theirs) / numpy.linalg.norm(theirs))
+
+
+def _views(recipe: Recipe, picture: Picture) -> list[Array]:
+    """Return a picture whole, mirrored, and its four quarters, as the recipe makes them."""
+    image = picture.rgb
+    width, height = image.width // 2, image.height // 2
+    corners = [(x * width, y * height) for y, x in QUARTERS]
+    whole = recipe.array(picture)
+    parts = [image.crop((x, y, x + width, y + height)) for x, y in corners]
+    return [whole, whole[:, :, ::-1].copy(), *(recipe.array(decode(part)) for part in parts)]
 
 
 def _nncf() -> Any:

@@ -6,7 +6,7 @@ B batch, D width.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +26,7 @@ from snellen.runtimes import graph
 from snellen.runtimes.base import Runner, check_tap
 from snellen.runtimes.eager import placed
 from snellen.runtimes.openvino import convert, quantise, store
+from snellen.runtimes.openvino.quantise import Calibration
 from snellen.runtimes.openvino.session import NETWORK, Session, check_able, openvino
 from snellen.runtimes.openvino.store import Stored, Value
 
@@ -48,12 +49,11 @@ class OpenVINO(Runner):
         device: Device,
         dtype: str,
         layout: Layout = FREE,
-        calibration: Sequence[Array] | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
         """Prepare a runner; nothing is converted before the first pixels show their size.
 
-        ``calibration`` are the images [3, h, w] that an 8-bit network takes its ranges from; the package's photographs
-        where none are given.
+        ``calibration`` is what an 8-bit network takes its ranges from: the package's photographs where none is given.
         """
         check(device, dtype)
         self.device, self.dtype, self.version = device, dtype, openvino().get_version()
@@ -132,12 +132,12 @@ class OpenVINO(Runner):
         exact = store.key(facts)
         if self.dtype != "int8":
             return store.network(exact, write)
-        images = self._calibration or quantise.photographs(self._recipe)
-        facts = {"of": exact, "calibration": quantise.digest(images), "nncf": quantise.version()}
+        calibration = self._calibration or quantise.photographs(self._recipe)
+        facts = {"of": exact, "calibration": calibration.digest, "nncf": quantise.version()}
 
         def write_8_bit(folder: Path) -> None:
             with store.network(exact, write) as held:
-                quantise.write(held.path / NETWORK, images, folder)
+                quantise.write(held.path / NETWORK, calibration, folder)
 
         return store.network(store.key(facts), write_8_bit)
 

@@ -5,6 +5,7 @@ B batch, D width.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections import deque
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 NETWORK = "network.xml"
 """The network's file; its weights lie beside it, under the same name ending in .bin."""
+
+OUTPUTS = "outputs.json"
+"""Where each output of a network lies: two outputs may be one tensor, and OpenVINO adds names of its own."""
 
 HINTS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 """What OpenVINO is asked to compute in."""
@@ -125,8 +129,7 @@ class Session:
         if blobs is not None:
             config |= {"CACHE_DIR": str(blobs), "CACHE_MODE": "OPTIMIZE_SIZE"}  # no second copy of the weights on disk
         self._compiled: Any = core.compile_model(str(network), "CPU", config)
-        places = ((name, i) for i, output in enumerate(self._compiled.outputs) for name in output.get_names())
-        self.places = dict(sorted(places))  # a tensor that is two outputs has two names
+        self.places: dict[str, int] = json.loads((network.parent / OUTPUTS).read_text(encoding="utf-8"))
         self.executed = executed(self._compiled)
         self.executed.check(dtype, str(core.get_property("CPU", "FULL_DEVICE_NAME")))
         self._requests = [self._compiled.create_infer_request() for _ in range(WAITING * self.streams)]
