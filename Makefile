@@ -16,7 +16,7 @@ DEMO_OUT := out/demo
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint parity golden verdict-power docs clean
+.PHONY: help demo test lint parity golden verdict-power bench-peers docs clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 4
@@ -62,10 +62,23 @@ verdict-power: $(DEV)
 golden: $(DEV)
 	@$(BIN)/python tools/golden.py || test $$? -eq 3 # 3: nothing could be compared, and it says so
 
+# snellen beside timm, transformers, torch.compile and ONNX Runtime, in an environment of its own: docs/benchmarks.md.
+# Nothing else should run meanwhile; it takes an hour and more.
+PEERS := .venv-peers
+
+$(PEERS)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--editable '.[onnx,int8,timm,transformers]'
+	@touch $@
+
+bench-peers: $(PEERS)/.installed
+	$(PEERS)/bin/python tools/bench_peers.py
+
 # Rewrite what is generated: docs/models.md, docs/commands.md, docs/messages.md.
 docs: $(DEV)
 	$(BIN)/python tools/docs.py
 
 clean:
-	rm -rf $(VENV) build dist out src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(PEERS) build dist out src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -31,7 +31,7 @@ OPTIONS = {
         *("--weights", "--recipe", "--device", "--images", "--goal", "--budget", "--int8"),
         *("--output", "--json", "--quiet"),
     ),
-    "export": ("--weights", "--recipe", "--format", "--json", "--quiet"),
+    "export": ("--format", "--weights", "--recipe", "--json", "--quiet"),
     "convert": ("--to", "--as", "--json", "--quiet"),
     "verify": (
         *("--weights", "--recipe", "--device", "--runtime", "--dtype", "--output", "--json", "--quiet"),
