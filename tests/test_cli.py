@@ -186,8 +186,8 @@ def test_embed_hands_over_what_was_asked(photos, model) -> None:
     asked = {"weights": "seed:1", "recipe": "other", "revision": None, "device": "npu:1", "dtype": "bfloat16"}
     plain = {"weights": None, "recipe": None, "revision": None, "device": "cpu", "dtype": None}
     assert model.calls == [
-        ("fake", {**asked, "runtime": "compiled", "plan": False}),
-        ("fake", {**plain, "runtime": "auto", "plan": True}),
+        ("fake", {**asked, "runtime": "compiled", "plan": False, "images": 1}),
+        ("fake", {**plain, "runtime": "auto", "plan": True, "images": 1}),
     ]
 
 

@@ -21,7 +21,7 @@ from snellen.report import tuning as report
 
 DEFAULT = Setup(runtime="openvino")
 FAST = Setup(runtime="openvino", dtype="bfloat16", layout=Layout(batch=2, streams=2))
-EIGHT = Setup(runtime="openvino", dtype="int8", layout=Layout(batch=2, streams=2))
+EIGHT = dataclasses.replace(FAST, dtype="int8", calibration="0123456789abcdef")
 COMPILED = Setup(runtime="compiled", layout=Layout(batch=4))
 HALF = Setup(runtime="openvino", dtype="float16")
 

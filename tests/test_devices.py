@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import platform
 import sys
 import types
 
 import pytest
 import torch
 
-from snellen.devices import DTYPES, Device, resolve
+from snellen.devices import DTYPES, Device, processor, resolve
 from snellen.errors import DeviceUnavailable, MissingPackage, UnknownName, UsageError
 
 REAL = tuple(os.environ.get("SNELLEN_TEST_DEVICES", "cpu").split(","))
@@ -205,6 +207,43 @@ def test_variables_that_change_the_numbers_are_described(kind: str, variable: st
     assert variable not in resolve(kind).describe().get("environment", {})
     monkeypatch.setenv(variable, "1")
     assert resolve(kind).describe()["environment"][variable] == "1"
+
+
+CPUINFO = """processor\t: 0
+cpu family\t: 6
+model\t\t: 143
+model name\t: Abacus;  9000
+stepping\t: 8
+flags\t\t: fpu avx2 avx512_bf16
+
+processor\t: 1
+model name\t: Abacus 1
+"""
+
+
+def test_a_processor_is_named_so_that_no_other_has_its_name(tmp_path) -> None:
+    (tmp_path / "cpuinfo").write_text(CPUINFO)
+    flags = hashlib.sha256(b"fpu avx2 avx512_bf16").hexdigest()[:8]
+    same = processor.text(tmp_path)
+    assert same == f"Abacus, 9000 6 143 8 {platform.machine()} flags {flags}"
+    for before, after in (("9000", "9001"), ("stepping\t: 8", "stepping\t: 9"), ("avx2 ", ""), ("143", "144")):
+        (tmp_path / "cpuinfo").write_text(CPUINFO.replace(before, after))
+        assert processor.text(tmp_path) != same
+    (tmp_path / "cpuinfo").write_text(CPUINFO.replace("Abacus 1", "Abacus 2"))
+    assert processor.text(tmp_path) == same  # the first is described
+    assert processor.flags(processor.told(tmp_path)) == {"fpu", "avx2", "avx512_bf16"}
+    assert processor.flags(processor.told(tmp_path / "nowhere")) is None
+    assert processor.text(tmp_path / "nowhere") == processor.product({})
+
+
+def test_the_cores_are_those_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 5, 6}, raising=False)
+    assert processor.cores() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    assert processor.cores() == 7
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert processor.cores() == 1
 
 
 def test_the_system_keeps_no_lists(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +10,14 @@ import pytest
 
 import snellen
 from fakes import picture
-from small_folder import RECIPE, ask, embedded, written
+from small_folder import RECIPE, ask, calibration, embedded, quantised, saved, written
 from snellen.devices import simulated
 from snellen.devices.simulated import Settings
 from snellen.embed import run
-from snellen.errors import DeviceUnavailable, UnknownName
-from snellen.records import Choice
-from snellen.records.plan import Layout, Plan, Setup
-from snellen.runtimes import plans
+from snellen.errors import DeviceUnavailable, Unavailable, UnknownName, UsageError
+from snellen.records.plan import Layout, Setup
 from snellen.runtimes.opening import EightBit, embedder
+from snellen.runtimes.openvino import quantise
 
 
 @pytest.fixture(autouse=True)
@@ -80,22 +80,6 @@ def test_what_does_not_exist_is_refused_before_weights_are_read(tmp_path: Path) 
 # ---- plans
 
 
-def saved(folder: Path, setup: Setup, **changes: str) -> None:
-    """Keep a plan for the folder's encoder, as the tuner would."""
-    with embedder(ask(folder)) as model:
-        record = model.record
-    facts = {
-        "goal": "throughput",
-        "digest": record.digest,
-        "recipe_hash": record.recipe_hash,
-        "device": "cpu",
-        "machine": plans.fingerprint("cpu"),
-        "made_at": "2026-01-01T00:00:00+00:00",
-        "version": "0",
-    }
-    plans.save(Plan(setup=setup, choice=Choice(str(setup), "it was the fastest that passed"), **{**facts, **changes}))
-
-
 def test_a_plan_is_followed_and_named_in_the_record(folder: Path) -> None:
     setup = Setup(runtime="openvino", dtype="bfloat16", layout=Layout(batch=3, streams=1))
     saved(folder, setup)
@@ -119,3 +103,45 @@ def test_without_a_plan_that_holds_it_is_float32_and_the_reason_is_said(folder: 
     with embedder(ask(folder, plan=True)) as model:
         assert model.setup == Setup(runtime="openvino")
         assert [choice.value for choice in model.record.choices[-2:]] == ["no plan", "openvino"]
+
+
+def eight(digest: str | None) -> Setup:
+    return Setup(runtime="openvino", dtype="int8", layout=Layout(batch=2), calibration=digest)
+
+
+def test_a_plan_with_images_of_its_own_is_followed_by_their_digest(folder: Path, monkeypatch) -> None:
+    """Neither by the package's photographs nor by other images, and without the model once it was opened."""
+    monkeypatch.setattr(quantise, "photographs", lambda _: calibration(3, scale=0.01))
+    images, others = calibration(1), calibration(2, scale=1.0)
+    mine, theirs = quantised(folder, images), quantised(folder, others)
+    photographs = embedded(ask(folder, dtype="int8"))
+    assert min(abs(mine - theirs).max(), abs(mine - photographs).max(), abs(theirs - photographs).max()) > 1e-3
+    for setup, expected in ((eight(images.digest), mine), (eight(others.digest), theirs), (eight(None), photographs)):
+        saved(folder, setup)
+        assert (embedded(ask(folder, plan=True)) == expected).all()
+    monkeypatch.setattr("snellen.model.loading.load", None)
+    for setup, expected in ((eight(images.digest), mine), (eight(others.digest), theirs), (eight(None), photographs)):
+        saved(folder, setup)
+        with embedder(ask(folder, plan=True)) as model:
+            assert model.setup == setup
+        assert (embedded(ask(folder, plan=True)) == expected).all()
+
+
+def test_a_plan_whose_images_are_gone_with_its_network_is_refused(folder: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(quantise, "photographs", lambda _: calibration(3, scale=0.01))
+    images = calibration()
+    quantised(folder, images)
+    saved(folder, eight(images.digest))
+    assert embedded(ask(folder, plan=True)).shape[0] == 2
+    shutil.rmtree(tmp_path / "cache" / "entries")
+    with pytest.raises(Unavailable, match=r"calibration images are not here(.|\n)*snellen tune --images DIR --int8"):
+        embedded(ask(folder, plan=True))
+    saved(folder, eight(None))  # the package's photographs are always there
+    assert embedded(ask(folder, plan=True)).shape[0] == 2
+
+
+def test_only_8_bits_have_calibration_images() -> None:
+    assert str(eight("0123456789abcdef")) == "openvino, int8, batch 2, images 01234567"
+    assert "images" not in str(eight(None))
+    with pytest.raises(UsageError, match="beside float32"):
+        Setup(runtime="openvino", calibration="0123")

@@ -18,10 +18,11 @@ from safetensors.torch import load_file, save_file
 import snellen
 from bad_cases.making import SMALL
 from fakes import picture
-from small_folder import RECIPE, ask, embedded, pixels, written
+from small_folder import RECIPE, ask, calibration, embedded, pixels, quantised, saved, written
 from snellen import cache, devices
-from snellen.errors import DeviceUnavailable, MissingPackage, UsageError
-from snellen.records.plan import Layout
+from snellen.errors import DeviceUnavailable, MissingPackage, Unavailable, UsageError
+from snellen.images import decode
+from snellen.records.plan import Layout, Setup
 from snellen.runtimes import graph, make
 from snellen.runtimes.opening import embedder
 from snellen.runtimes.openvino import convert, quantise, session, store
@@ -210,7 +211,7 @@ def test_float16_is_refused_where_bfloat16_would_be_run_in_its_place(folder: Pat
     able = session.openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     assert "FP16" not in able, "this CPU computes in float16: the test below needs another"
     with pytest.raises(DeviceUnavailable, match="no instructions for it"):
-        embedded(ask(folder, dtype="float16"))
+        embedded(ask(folder, dtype="float16", runtime="openvino"))
     with pytest.raises(DeviceUnavailable, match="in bfloat16"):  # read back, where nobody looked before
         session.Session(network(folder), "float16", Layout(streams=1))
 
@@ -315,6 +316,48 @@ def test_8_bits_are_8_bits_near_the_numbers_and_calibrated_on_what_is_given(fold
     assert len(entries(own_cache, "networks")) == 3
     with pytest.raises(UsageError, match="3 images were given"):
         quantise.given(images[:3])
+
+
+def test_the_digest_of_images_finds_what_was_made_with_them(folder: Path, own_cache: Path) -> None:
+    images = calibration()
+    with pytest.raises(Unavailable, match="its calibration images are not here"):  # before it was made
+        quantised(folder, images.digest)
+    mine = quantised(folder, images)
+    made = entries(own_cache, "networks")
+    assert (quantised(folder, images.digest) == mine).all()
+    assert entries(own_cache, "networks") == made
+    with pytest.raises(Unavailable, match="its calibration images are not here"):
+        quantised(folder, calibration(2).digest)
+    same = quantise.Calibration([*images.images, *images.held_out], [])
+    assert same.digest != images.digest  # other images are held out
+
+
+@pytest.mark.parametrize(
+    ("runtime", "dtype"), [("openvino", "float32"), ("openvino", "bfloat16"), ("eager", "float32")]
+)
+def test_calibration_images_beside_another_dtype_are_refused(folder: Path, runtime: str, dtype: str) -> None:
+    model = snellen.load(folder, recipe=RECIPE)
+    for images in (calibration(), "0123"):
+        with pytest.raises(UsageError, match=f"beside {dtype}"):
+            make(runtime, model, CPU, dtype, calibration=images)
+    with pytest.raises(UsageError, match="int8"):
+        make("eager", model, CPU, "int8", calibration=calibration())
+
+
+def test_a_second_process_follows_a_plan_with_images_of_its_own_without_torch(folder: Path, photo: str) -> None:
+    images = calibration()
+    quantised(folder, images)
+    saved(folder, Setup(runtime="openvino", dtype="int8", calibration=images.digest))
+    command = ("embed", photo, "-m", str(folder), "--recipe", RECIPE, "--json", "--quiet")
+    first, modules = process(*command, "--plan", "auto")
+    assert modules == "['openvino', 'torch'] 0"  # it had to find which network it is
+    second, modules = process(*command, "--plan", "auto")
+    assert modules == "['openvino'] 0"
+    assert json.loads(second) == json.loads(first)
+    assert f"images {images.digest[:8]}" in json.loads(second)["model"]["choices"][-1]["value"]
+    with embedder(ask(folder, plan=True)) as model:
+        expected = next(iter(model.vectors([model.recipe.array(decode(photo))[None]])))
+    assert np.allclose(json.loads(second)["inputs"][0]["embedding"], expected[0], rtol=1e-6)
 
 
 def test_nothing_is_reported_to_the_makers(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,10 @@ import gc
 import importlib
 import sys
 import weakref
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,12 +18,13 @@ from torch import Tensor, nn
 
 import snellen
 from fakes import RECORD
-from parity.cases import AIM, CONV, D2, D2_GLU, D3, D3_7B, D3_GLU, VIT
+from parity.cases import AIM, CONV, D2, D2_GLU, D3, D3_7B, D3_GLU, EXACT, VIT
 from parity.compare import SINGLE, relative
 from snellen import devices
 from snellen.checkpoints.dialects.rules import native_shapes
 from snellen.checkpoints.seeded import draw
 from snellen.checkpoints.state import digest_of
+from snellen.devices import processor
 from snellen.encoders.build import Encoder, build
 from snellen.encoders.config import EncoderConfig, ViTConfig
 from snellen.encoders.features import Features
@@ -39,10 +42,12 @@ from snellen.model.loading import seeded_config
 from snellen.model.model import Model
 from snellen.model.spelling import spellings
 from snellen.recipes import Recipe, builtin
-from snellen.runtimes import RUNTIMES, make, of_callable, of_module
+from snellen.records.plan import FREE, Layout
+from snellen.runtimes import INT8, RUNTIMES, make, of_callable, of_module
 from snellen.runtimes.base import Runner
 from snellen.runtimes.eager import Eager
 from snellen.runtimes.guests.hooked import Guest, check_points, importing, only_side
+from snellen.runtimes.openvino import session
 from snellen.zoo import ROWS, find
 from snellen.zoo.conventions import recipe_for
 
@@ -75,8 +80,80 @@ CASES = {
     "convnext": Case("convnext_tiny.dinov3_lvd1689m", "dinov3_convnext", CONV),
     "convnext patch mean": Case("convnext_tiny.dinov3_lvd1689m", "dinov3_convnext", replace(CONV, pool="patch_mean")),
 }
-EACH = pytest.mark.parametrize(("runtime", "case"), [(r, c) for r in RUNTIMES for c in CASES])
-SOME = pytest.mark.parametrize("runtime", RUNTIMES)
+ALL = tuple(CASES)
+SMALL, MIXED = "vit classifier", "dinov3 swiglu"
+THREE = (SMALL, MIXED, "convnext")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What tells a runtime from the others; everything else is asked of all of them.
+
+    ``dtypes``: what it computes in on a CPU, each with the encoders whose numbers are compared here. ``exact``: how far
+    its float64 may lie from ours. ``opened``: what it holds beside tensors once it has run.
+    """
+
+    dtypes: Mapping[str, tuple[str, ...]]
+    exact: float = 0.0
+    returns: str | None = None  # the dtype of its features; None: the one it computes in
+    taps: bool = False  # a tap sees its stages, and replaces them
+    watched: tuple[str, ...] = ()  # the encoders whose stages are looked at in a second build
+    tensors: bool = True  # it hands out its parameters, which it brings to its dtype
+    layout: tuple[str, ...] = ()  # what it sets beside the batch
+    ahead: int = 0  # batches it asks for before it gives the vectors of the first
+    batches: tuple[str, ...] = ("dinov3", "convnext")
+    sizes: tuple[str, ...] = ("dinov3", "convnext", "dinov2")
+    opened: Callable[[Any], list[object]] = lambda runner: []
+
+
+TORCH = {"float32": ALL, "bfloat16": ALL, "float64": ALL}
+FACTS = {
+    "eager": Facts(dtypes=TORCH, taps=True),
+    "compiled": Facts(
+        dtypes={"float32": THREE, "bfloat16": (), "float64": ()},  # seconds each: the others are in test_compiled
+        exact=EXACT,
+        batches=(MIXED,),
+        sizes=(MIXED,),
+        opened=lambda runner: [*runner.programs.values()],
+    ),
+    "openvino": Facts(
+        dtypes={"float32": ALL, "bfloat16": ALL, INT8: ()},
+        returns="float32",
+        watched=THREE,
+        tensors=False,
+        layout=("streams", "threads"),
+        ahead=session.WAITING * processor.cores(),
+        opened=lambda runner: [stored.session._compiled for stored in runner._open.values()],
+    ),
+    "onnxruntime": Facts(
+        dtypes={"float32": THREE},
+        watched=THREE,
+        tensors=False,
+        layout=("threads",),
+        ahead=1,
+        batches=(MIXED, "convnext"),
+        sizes=(SMALL,),
+        opened=lambda runner: [opened._session for opened in runner._open.values()],
+    ),
+    # Limit: what timm and transformers work out in float32 whatever the dtype is (rotary angles, RMS norms).
+    "timm": Facts(dtypes=TORCH, taps=True, exact=5e-7),
+    "transformers": Facts(dtypes=TORCH, taps=True, exact=5e-7),
+}
+
+
+def each(cases: Callable[[Facts], tuple[str, ...]]) -> pytest.MarkDecorator:
+    """Run a test for every runtime over some encoders of its own."""
+    return pytest.mark.parametrize(("runtime", "case"), [(r, c) for r in RUNTIMES for c in cases(FACTS[r])])
+
+
+def some(which: Callable[[Facts], bool]) -> pytest.MarkDecorator:
+    """Run a test for the runtimes of which something holds."""
+    return pytest.mark.parametrize("runtime", [r for r in RUNTIMES if which(FACTS[r])])
+
+
+EACH = each(lambda facts: facts.dtypes["float32"])
+TAPPED = each(lambda facts: facts.dtypes["float32"] if facts.taps else ())
+SOME = some(lambda facts: True)
 
 
 def model_of(case: Case, change: str | None = None, seed: int = 0) -> Model:
@@ -128,6 +205,7 @@ class Golden:
     stages: dict[str, Tensor]
     exact_outputs: dict[str, Tensor]
     exact_stages: dict[str, Tensor]
+    weights: str  # the digest of what was drawn
 
 
 @cache
@@ -136,7 +214,8 @@ def golden(case: str) -> Golden:
     pixels = pixels_for(model.encoder.config)
     double = build(model.encoder.config, "cpu").double()
     double.load_state_dict(model.encoder.state_dict())
-    return Golden(model, pixels, *encoded(model.encoder, pixels), *encoded(double, pixels))
+    weights = digest(model)
+    return Golden(model, pixels, *encoded(model.encoder, pixels), *encoded(double, pixels), weights)
 
 
 @torch.inference_mode()
@@ -160,139 +239,298 @@ def perturbed(case: str) -> tuple[str, str]:
     return "body.2.blocks.1.up.weight", "stage.2.block.01"
 
 
+class Shelf:
+    """Runners that are made once for many tests: a compilation takes seconds."""
+
+    def __init__(self) -> None:
+        self.made: dict[tuple[str, str, str, bool], Runner] = {}
+
+    def __call__(self, runtime: str, case: str, dtype: str = "float32", *, wrong: bool = False) -> Runner:
+        """Return a runner of the golden model, or of the one that has a ``wrong`` weight."""
+        key = (runtime, case, dtype, wrong)
+        if key not in self.made:
+            model = model_of(CASES[case], perturbed(case)[0]) if wrong else golden(case).model
+            self.made[key] = make(runtime, model, CPU, dtype)
+        return self.made[key]
+
+
+@pytest.fixture(scope="module")
+def runners() -> Iterator[Shelf]:
+    shelf = Shelf()
+    yield shelf
+    for runner in shelf.made.values():
+        runner.close()
+
+
 @EACH
-def test_outputs_are_the_encoders(runtime: str, case: str) -> None:
+def test_outputs_are_the_encoders(runtime: str, case: str, runners: Shelf) -> None:
     g = golden(case)
-    before = digest(g.model)
-    with make(runtime, g.model, CPU, "float32") as runner:
-        outputs = runner.run(g.pixels).named()
-        assert outputs.keys() == g.outputs.keys()
-        assert not too_far(outputs, g.outputs)
-        assert (runner.runtime, runner.dtype, runner.device) == (runtime, "float32", CPU)
-        assert runner.version
-        assert all(tensor.dtype == torch.float32 for tensor in outputs.values())
-        held = [tensor for _, tensor in runner.tensors() if tensor.is_floating_point()]
-        assert sum(t.numel() for t in held) >= 0.9 * sum(p.numel() for p in g.model.encoder.parameters())
-    assert digest(g.model) == before
+    runner = runners(runtime, case)
+    outputs = runner.run(g.pixels).named()
+    assert outputs.keys() == g.outputs.keys()
+    assert not too_far(outputs, g.outputs)
+    assert (runner.runtime, runner.dtype, runner.device) == (runtime, "float32", CPU)
+    assert runner.version
+    assert all(tensor.dtype == torch.float32 for tensor in outputs.values())
+    held = sum(tensor.numel() for _, tensor in runner.tensors() if tensor.is_floating_point())
+    wanted = sum(p.numel() for p in g.model.encoder.parameters()) if FACTS[runtime].tensors else 0
+    assert held >= 0.9 * wanted
+    assert bool(held) == FACTS[runtime].tensors
+    assert digest(g.model) == g.weights
 
 
 @EACH
-def test_a_wrong_weight_is_visible(runtime: str, case: str) -> None:
+def test_a_wrong_weight_is_visible(runtime: str, case: str, runners: Shelf) -> None:
     """The comparison above proves something only if it fails where it should."""
     g = golden(case)
-    with make(runtime, model_of(CASES[case], perturbed(case)[0]), CPU, "float32") as runner:
-        far = too_far(runner.run(g.pixels).named(), g.outputs, VISIBLE)
+    far = too_far(runners(runtime, case, wrong=True).run(g.pixels).named(), g.outputs, VISIBLE)
     assert "pooled" in far
     assert "patches" in far
 
 
-@EACH
-def test_the_tap_sees_every_stage_in_order(runtime: str, case: str) -> None:
+@TAPPED
+def test_the_tap_sees_every_stage_in_order(runtime: str, case: str, runners: Shelf) -> None:
     g = golden(case)
     watch = Watch()
-    with make(runtime, g.model, CPU, "float32") as runner:
-        plain = runner.run(g.pixels).named()
-        outputs = runner.run(g.pixels, watch).named()
-        assert tuple(watch.seen) == runner.stages
+    runner = runners(runtime, case)
+    plain = runner.run(g.pixels).named()
+    outputs = runner.run(g.pixels, watch).named()
+    assert tuple(watch.seen) == runner.stages
+    assert runner.stages
     assert [name for name in g.stages if name in runner.stages] == list(runner.stages)
     assert set(g.stages) - set(runner.stages) <= ({"norm"} if (runtime, "convnext") == (runtime, case[:8]) else set())
     assert not too_far(watch.seen, g.stages)
     assert all(torch.equal(outputs[name], plain[name]) for name in plain)  # watching changes nothing
+    assert digest(g.model) == g.weights
 
 
-@EACH
-def test_what_a_tap_returns_is_what_follows(runtime: str, case: str) -> None:
+@TAPPED
+def test_what_a_tap_returns_is_what_follows(runtime: str, case: str, runners: Shelf) -> None:
     """Another stage in the place of each, one after the other, has the effect it has in our encoder."""
     g = golden(case)
-    with make(runtime, g.model, CPU, "float32") as runner:
-        for stage in runner.stages:
-            other = {stage: g.stages[stage].flip(0)}  # the stage of the other picture
-            with torch.inference_mode():
-                expected = g.model.encoder(g.pixels, tap=Watch(other)).named()
-            found = runner.run(g.pixels, Watch(other)).named()
-            assert not too_far({"pooled": found["pooled"], "patches": found["patches"]}, expected), stage
-            assert relative(found["pooled"], g.outputs["pooled"]) > VISIBLE, stage
+    runner = runners(runtime, case)
+    for stage in runner.stages:
+        other = {stage: g.stages[stage].flip(0)}  # the stage of the other picture
+        with torch.inference_mode():
+            expected = g.model.encoder(g.pixels, tap=Watch(other)).named()
+        found = runner.run(g.pixels, Watch(other)).named()
+        assert not too_far({"pooled": found["pooled"], "patches": found["patches"]}, expected), stage
+        assert relative(found["pooled"], g.outputs["pooled"]) > VISIBLE, stage
 
 
-@EACH
-def test_fed_the_golden_only_the_wrong_stage_is_wrong(runtime: str, case: str) -> None:
+@TAPPED
+def test_fed_the_golden_only_the_wrong_stage_is_wrong(runtime: str, case: str, runners: Shelf) -> None:
     g = golden(case)
-    change, culprit = perturbed(case)
+    culprit = perturbed(case)[1]
     fed, free = Watch(g.exact_stages), Watch()
-    with make(runtime, model_of(CASES[case], change), CPU, "float32") as runner:
-        runner.run(g.pixels, fed)
-        runner.run(g.pixels, free)
-        after = runner.stages[runner.stages.index(culprit) :]
+    runner = runners(runtime, case, wrong=True)
+    runner.run(g.pixels, fed)
+    runner.run(g.pixels, free)
+    after = runner.stages[runner.stages.index(culprit) :]
     assert set(too_far(fed.seen, g.exact_stages, VISIBLE)) == {culprit}
     assert set(too_far(free.seen, g.exact_stages, VISIBLE)) == set(after)
 
 
-@EACH
-def test_bfloat16_is_as_far_from_the_golden_as_the_encoder_in_bfloat16(runtime: str, case: str) -> None:
+@some(lambda facts: not facts.taps)
+def test_a_tap_is_refused_where_nothing_goes_through_it(runtime: str, runners: Shelf) -> None:
+    g = golden(MIXED)
+    runner, watch = runners(runtime, MIXED), Watch()
+    assert runner.stages == ()
+    assert runner.note
+    with pytest.raises(UsageError, match="shows no stages") as caught:
+        runner.run(g.pixels, watch)
+    assert runner.note in str(caught.value)
+    assert not watch.seen
+    assert not too_far(runner.run(g.pixels).named(), g.outputs)
+
+
+@each(lambda facts: facts.watched)
+def test_stages_are_looked_at_in_a_second_build(runtime: str, case: str, runners: Shelf) -> None:
+    """They are those of the weights the runner has, which go wrong where these do, and not before."""
     g = golden(case)
-    before = digest(g.model)
-    with make("eager", g.model, CPU, "bfloat16") as trusted, make(runtime, g.model, CPU, "bfloat16") as runner:
-        reference = trusted.run(g.pixels).named()
-        outputs = runner.run(g.pixels).named()
-        assert runner.dtype == "bfloat16"
-        for name, tensor in outputs.items():
-            assert tensor.dtype == torch.bfloat16
-            if tensor.numel():
-                own = relative(reference[name], g.exact_outputs[name])
-                assert 1e-4 < relative(tensor, g.exact_outputs[name]) < 1.5 * own, name
-    assert digest(g.model) == before
+    change, culprit = perturbed(case)
+    runner = runners(runtime, case, wrong=True)
+    plain = runner.run(g.pixels).named()
+    seen = runner.look(g.pixels)
+    assert tuple(seen) == runner.watched == g.model.encoder.stages
+    assert not too_far(seen, encoded(model_of(CASES[case], change).encoder, g.pixels)[1])
+    after = runner.watched[runner.watched.index(culprit) :]
+    assert set(too_far(seen, g.stages, VISIBLE)) == set(after)
+    assert not too_far(runner.run(g.pixels).named(), plain)
+    with pytest.raises(InputError, match="not a whole number"):
+        runner.look(g.pixels[:, :, :-1])
 
 
-@EACH
-def test_float64_is_the_golden(runtime: str, case: str) -> None:
-    """Limit: what timm and transformers work out in float32 whatever the dtype is (rotary angles, RMS norms)."""
+@some(lambda facts: not facts.watched)
+def test_a_runtime_without_a_second_build_says_so(runtime: str, runners: Shelf) -> None:
+    runner = runners(runtime, MIXED)
+    assert runner.watched == ()
+    with pytest.raises(UsageError, match=runtime):
+        runner.look(golden(MIXED).pixels)
+
+
+@each(lambda facts: facts.dtypes.get("bfloat16", ()))
+def test_bfloat16_is_as_far_from_the_golden_as_the_encoder_in_bfloat16(runtime: str, case: str, runners: Shelf) -> None:
     g = golden(case)
-    with make(runtime, g.model, CPU, "float64") as runner:
-        outputs = runner.run(g.pixels).named()
-        assert all(tensor.dtype == torch.float64 for tensor in outputs.values())
-        assert not too_far(outputs, g.exact_outputs, 0.0 if runtime == "eager" else 5e-7)
+    reference = runners("eager", case, "bfloat16").run(g.pixels).named()
+    runner = runners(runtime, case, "bfloat16")
+    outputs = runner.run(g.pixels).named()
+    assert runner.dtype == "bfloat16"
+    for name, tensor in outputs.items():
+        assert tensor.dtype == getattr(torch, FACTS[runtime].returns or "bfloat16")
+        if tensor.numel():
+            own = relative(reference[name], g.exact_outputs[name])
+            assert 1e-4 < relative(tensor, g.exact_outputs[name]) < 1.5 * own, name
+    assert digest(g.model) == g.weights
 
 
-@pytest.mark.parametrize("case", ["dinov3", "convnext"])
-@SOME
-def test_batches_of_any_size(runtime: str, case: str) -> None:
+@each(lambda facts: facts.dtypes.get("float64", ()))
+def test_float64_is_the_golden(runtime: str, case: str, runners: Shelf) -> None:
+    g = golden(case)
+    outputs = runners(runtime, case, "float64").run(g.pixels).named()
+    assert all(tensor.dtype == torch.float64 for tensor in outputs.values())
+    assert not too_far(outputs, g.exact_outputs, FACTS[runtime].exact)
+    assert too_far(g.outputs, g.exact_outputs, EXACT)  # where that is the limit, float32 would be seen
+
+
+@each(lambda facts: facts.batches)
+def test_batches_of_any_size(runtime: str, case: str, runners: Shelf) -> None:
     g = golden(case)
     pixels = pixels_for(g.model.encoder.config, batch=9)
-    with make(runtime, g.model, CPU, "float32") as runner:
-        whole = runner.run(pixels).named()
-        for batch in range(1, 10):
-            part = runner.run(pixels[:batch]).named()
-            assert part["pooled"].shape == (batch, g.model.width)
-            assert not too_far(part, {name: tensor[:batch] for name, tensor in whole.items()})
+    runner = runners(runtime, case)
+    whole = runner.run(pixels).named()
+    assert not too_far(whole, encoded(g.model.encoder, pixels)[0])
+    for batch in range(1, 10):
+        part = runner.run(pixels[:batch]).named()
+        assert part["pooled"].shape == (batch, g.model.width)
+        assert not too_far(part, {name: tensor[:batch] for name, tensor in whole.items()})
 
 
-@pytest.mark.parametrize(("runtime", "case"), [(r, c) for r in RUNTIMES for c in ("dinov3", "convnext", "dinov2")])
-def test_other_sizes_give_the_encoders_numbers_or_are_refused(runtime: str, case: str) -> None:
+@each(lambda facts: facts.sizes)
+def test_other_sizes_give_the_encoders_numbers_or_are_refused(runtime: str, case: str, runners: Shelf) -> None:
     g = golden(case)
     stride = g.model.encoder.config.stride
     pixels = pixels_for(g.model.encoder.config, size=(2 * stride, 3 * stride))
-    with make(runtime, g.model, CPU, "float32") as runner:
-        if (runtime, case) == ("transformers", "dinov2"):  # it resizes positions without antialiasing
-            with pytest.raises(InputError, match="resizes positions in another way"):
-                runner.run(pixels)
-        else:
-            assert not too_far(runner.run(pixels).named(), encoded(g.model.encoder, pixels)[0])
-        with pytest.raises(InputError, match="not a whole number"):
-            runner.run(pixels[:, :, :-1])
-        with pytest.raises(InputError, match="have shape"):
-            runner.run(pixels[0])
+    runner = runners(runtime, case)
+    if (runtime, case) == ("transformers", "dinov2"):  # it resizes positions without antialiasing
+        with pytest.raises(InputError, match="resizes positions in another way"):
+            runner.run(pixels)
+    else:
+        assert not too_far(runner.run(pixels).named(), encoded(g.model.encoder, pixels)[0])
+    with pytest.raises(InputError, match="not a whole number"):
+        runner.run(pixels[:, :, :-1])
+    with pytest.raises(InputError, match="have shape"):
+        runner.run(pixels[0])
+    assert not too_far(runner.run(g.pixels).named(), g.outputs)  # the first size is not forgotten
+
+
+# Batches one after another
+
+SIZES = (3, 1, 9, 2, 7, 5, 4, 8, 6, 3)
+
+
+@SOME
+def test_vectors_are_those_of_run_in_order(runtime: str, runners: Shelf) -> None:
+    g = golden(MIXED)
+    batches = [part.numpy() for part in pixels_for(g.model.encoder.config, batch=sum(SIZES)).split(SIZES)]
+    runner = runners(runtime, MIXED)
+    found = list(runner.vectors(iter(batches)))
+    assert [part.shape for part in found] == [(size, g.model.width) for size in SIZES]
+    assert all(isinstance(part, np.ndarray) and part.dtype == np.float32 for part in found)
+    wanted = [runner.run(torch.from_numpy(batch)).pooled for batch in batches]
+    assert max(relative(torch.from_numpy(a), b) for a, b in zip(found, wanted, strict=True)) < SINGLE
+    assert relative(torch.from_numpy(found[0]), wanted[-1]) > VISIBLE  # one batch taken for another would be seen
+
+
+@SOME
+def test_batches_are_asked_for_when_they_are_needed(runtime: str, runners: Shelf) -> None:
+    g = golden(MIXED)
+    asked = 0
+
+    def endless() -> Iterator[np.ndarray]:
+        nonlocal asked
+        while True:
+            asked += 1
+            yield g.pixels.numpy()
+
+    runner = runners(runtime, MIXED)
+    vectors = runner.vectors(endless())
+    assert asked == 0
+    for given in range(1, 4):
+        next(vectors)
+        assert given <= asked <= given + FACTS[runtime].ahead
+    vectors.close()  # type: ignore[attr-defined]  # with batches under way
+    before = asked
+    assert not too_far(runner.run(g.pixels).named(), g.outputs)
+    assert list(runner.vectors([])) == []
+    assert asked == before
+
+
+@SOME
+def test_an_error_between_batches_comes_through(runtime: str, runners: Shelf) -> None:
+    g = golden(MIXED)
+
+    def failing() -> Iterator[np.ndarray]:
+        yield g.pixels.numpy()
+        raise OSError("the disk is gone")
+
+    runner = runners(runtime, MIXED)
+    with pytest.raises(OSError, match="the disk is gone"):
+        list(runner.vectors(failing()))
+    assert not too_far(runner.run(g.pixels).named(), g.outputs)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (lambda x: x[:, :, :-1], "not a whole number"),
+        (lambda x: x[0], "have shape"),
+        (lambda x: np.concatenate([x, x[:, :1]], axis=1), "have shape"),
+    ],
+    ids=["a side", "no batch", "four channels"],
+)
+@SOME
+def test_a_batch_that_the_encoder_does_not_take_is_refused(runtime: str, bad, message: str, runners: Shelf) -> None:
+    pixels = golden(MIXED).pixels.numpy()
+    runner = runners(runtime, MIXED)
+    with pytest.raises(InputError, match=message):
+        list(runner.vectors([pixels, bad(pixels)]))
+    assert len(list(runner.vectors([pixels, pixels]))) == 2
+
+
+@SOME
+def test_a_layout_says_how_large_a_batch_is(runtime: str) -> None:
+    model = golden(MIXED).model
+    with make(runtime, model, CPU, "float32") as free, make(runtime, model, CPU, "float32", Layout(batch=3)) as laid:
+        assert laid.batch == 3 != free.batch >= 1
+
+
+@pytest.mark.parametrize("what", ["streams", "threads"])
+@SOME
+def test_streams_and_threads_are_set_or_refused(runtime: str, what: str) -> None:
+    g = golden(SMALL)
+    layout = Layout(**{what: torch.get_num_threads() + 1})
+    if what in FACTS[runtime].layout:
+        with make(runtime, g.model, CPU, "float32", layout) as runner:
+            assert not too_far(runner.run(g.pixels).named(), g.outputs)
+    else:
+        with pytest.raises(UsageError, match=f"streams.* asked for|asked for .*{what}"):
+            make(runtime, g.model, CPU, "float32", layout)
 
 
 @SOME
 def test_closing_lets_the_memory_go(runtime: str) -> None:
-    runner = make(runtime, golden("dinov3").model, CPU, "float64")
-    held = [weakref.ref(tensor) for _, tensor in runner.tensors()]
+    g, facts = golden(SMALL), FACTS[runtime]
+    runner = make(runtime, g.model, CPU, "float64" if facts.tensors else "float32")  # tensors of its own, where it can
+    runner.run(g.pixels)
+    held = [weakref.ref(thing) for thing in (*(tensor for _, tensor in runner.tensors()), *facts.opened(runner))]
     assert held
     assert all(ref() is not None for ref in held)
     runner.close()
     gc.collect()
     assert not [ref for ref in held if ref() is not None]
     assert not list(runner.tensors())
+    assert digest(g.model) == g.weights
 
 
 def test_the_models_own_parameters_are_shared_where_they_fit_and_it_is_said() -> None:
@@ -306,6 +544,18 @@ def test_the_models_own_parameters_are_shared_where_they_fit_and_it_is_said() ->
 
 
 @SOME
+def test_a_dtype_is_computed_in_or_refused(runtime: str) -> None:
+    model = golden(SMALL).model
+    for dtype in ("float32", "bfloat16", "float64", "float16", INT8):
+        if dtype in FACTS[runtime].dtypes:
+            with make(runtime, model, CPU, dtype) as runner:
+                assert runner.dtype == dtype
+        else:
+            with pytest.raises(UnknownName if dtype == INT8 else DeviceUnavailable, match=dtype):
+                make(runtime, model, CPU, dtype)
+
+
+@some(lambda facts: facts.tensors)
 def test_a_number_that_the_dtype_cannot_hold_is_refused(runtime: str) -> None:
     model = model_of(CASES["dinov2"])
     model.encoder.blocks[0].mlp.up.weight[3, 3] = 1e6
@@ -313,8 +563,8 @@ def test_a_number_that_the_dtype_cannot_hold_is_refused(runtime: str) -> None:
         make(runtime, model, CPU, "float16")  # of the CPU
     maker = RUNTIMES[runtime]
     with pytest.raises(KeyMismatch, match=r"1e\+06, which does not fit into float16"):
-        maker(model, CPU, "float16")
-    assert maker(golden("dinov2").model, CPU, "float16").dtype == "float16"
+        maker(model, CPU, "float16", FREE)
+    assert maker(golden("dinov2").model, CPU, "float16", FREE).dtype == "float16"
 
 
 def test_unknown_names_are_refused() -> None:
@@ -645,7 +895,7 @@ def test_candidates_that_cannot_be_run_are_refused() -> None:
 
 
 def test_every_runtime_is_a_runner_and_refuses_in_our_words() -> None:
-    assert {"eager", "timm", "transformers"} <= set(RUNTIMES)
+    assert {"eager", "compiled", "openvino", "onnxruntime", "timm", "transformers"} == set(RUNTIMES) == set(FACTS)
     assert issubclass(Eager, Runner)
     for error in (MissingPackage, Unavailable, InputError, KeyMismatch):
         assert issubclass(error, SnellenError)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,10 +12,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+import small_folder
+import snellen
+import snellen.tuning.shown as shown_module
+from small_folder import RECIPE, ask, quantised, saved, written
 from snellen import devices
 from snellen.devices import simulated
-from snellen.errors import CandidateError, MissingPackage, Unavailable, UnknownName, UsageError
+from snellen.errors import CandidateError, ImageError, MissingPackage, Unavailable, UnknownName, UsageError
+from snellen.images import decode
 from snellen.records import Choice
 from snellen.records.plan import Layout, Plan, Setup
 from snellen.records.reading import plain
@@ -23,6 +30,7 @@ from snellen.report import tuning as report
 from snellen.runtimes import RUNTIMES, plans
 from snellen.runtimes.base import Runner
 from snellen.runtimes.eager import Eager
+from snellen.runtimes.opening import embedder
 from snellen.runtimes.openvino.quantise import UNSEEN
 from snellen.timing import ceiling
 from snellen.tuning import budget as budgets
@@ -31,6 +39,7 @@ from snellen.tuning.apart import Apart, Processes
 from snellen.tuning.budget import Budget
 from snellen.tuning.folder import lay_down, take_up
 from snellen.tuning.opened import Stopped
+from snellen.tuning.shown import packed, shown, unpacked
 from snellen.tuning.trials import is_better
 from snellen.tuning.tuner import tune
 from test_runtimes import CASES, Case, model_of, perturbed
@@ -87,9 +96,11 @@ class Makes:
 
     def __init__(self, model, other: Callable[..., Runner], default: Callable[..., Runner] = Paced) -> None:
         self.model, self.other, self.default, self.made = model, other, default, {}
+        self.calibrations = []
 
-    def __call__(self, runtime, model, device, dtype, layout) -> Runner:
+    def __call__(self, runtime, model, device, dtype, layout, calibration) -> Runner:
         assert model is self.model
+        self.calibrations.append(calibration)
         made = (self.default if runtime == DEFAULT.runtime else self.other)(model)
         self.made[runtime] = made
         return made
@@ -380,6 +391,133 @@ def test_the_whole_of_it_in_processes_of_their_own(model, monkeypatch) -> None:
     assert all(trial.memory_bytes for trial in record.trials[:2])
     assert record.plan is not None
     assert record.used_s < record.budget_s
+
+
+# ---- what 8 bits are calibrated on
+
+
+EIGHT = Setup(runtime="openvino", dtype="int8", layout=Layout(batch=2, streams=1))
+
+
+@pytest.fixture
+def photos(tmp_path) -> list[str]:
+    """Twelve different images."""
+    generator = np.random.default_rng(0)
+    paths = [tmp_path / f"{number:02d}.png" for number in range(12)]
+    for path in paths:
+        Image.fromarray(generator.integers(0, 256, (40, 30, 3), dtype=np.uint8)).save(path)
+    return [str(path) for path in paths]
+
+
+def test_8_bits_are_calibrated_on_other_images_than_they_are_judged_on(model, photos) -> None:
+    seen = shown(photos, model.recipe, 4, eight_bit=True)
+    assert seen.names == ("00.png", "01.png", "02.png", "03.png")
+    assert seen.calibrated == tuple(f"{number:02d}.png" for number in range(4, 12))
+    arrays = [*seen.calibration.images, *seen.calibration.held_out]
+    judged = {image.numpy().tobytes() for image in seen.pixels}
+    assert len(arrays) == 8
+    assert not judged & {array.tobytes() for array in arrays}
+    expected = {model.recipe.array(decode(path)).tobytes() for path in photos[4:]}
+    assert {array.tobytes() for array in arrays} == expected
+    assert "calibrated on the images named: 8, none of them verified with" in seen.notes[0]
+
+
+def test_the_same_image_twice_is_no_second_image(model, photos, tmp_path) -> None:
+    shutil.copy(photos[0], tmp_path / "copy.png")  # judged on
+    shutil.copy(photos[4], tmp_path / "again.png")  # calibrated on
+    more = [str(tmp_path / "copy.png"), photos[1], str(tmp_path / "again.png"), photos[4]]
+    seen = shown([*photos[:5], *more, *photos[5:]], model.recipe, 4, eight_bit=True)
+    assert seen.calibrated == tuple(f"{number:02d}.png" if number else "again.png" for number in [4, *range(5, 12)])
+
+
+def test_too_few_images_are_said_and_the_packages_photographs_taken(model, photos) -> None:
+    seen = shown([*photos[:7], *photos[:4]], model.recipe, 4, eight_bit=True)
+    assert (seen.calibration, seen.calibrated) == (None, ())
+    assert "package's photographs: beside those verified with, 3 different images were named, and it" in seen.notes[0]
+    assert shown(photos[:8], model.recipe, 4, eight_bit=True).calibration is not None  # four are enough
+
+
+def test_no_more_images_are_read_than_are_used(model, photos, monkeypatch, tmp_path) -> None:
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    monkeypatch.setattr(shown_module, "CALIBRATED", (4, 5))
+    seen = shown([*photos[:9], str(tmp_path / "bad.png")], model.recipe, 4, eight_bit=True)
+    assert len(seen.calibrated) == 5
+    with pytest.raises(ImageError):
+        shown([*photos[:8], str(tmp_path / "bad.png")], model.recipe, 4, eight_bit=True)
+    plain = shown([*photos[:4], str(tmp_path / "bad.png")], model.recipe, 4, eight_bit=False)
+    assert (plain.calibration, plain.notes) == (None, ())  # nobody asked for 8 bits
+
+
+def test_the_plan_says_which_images_8_bits_were_calibrated_on(model, photos) -> None:
+    eight = replace(EIGHT, runtime="eager")
+    named = replace(eight, layout=Layout(batch=3), calibration="0123")  # other images, at some other time
+    digest = shown(photos, model.recipe, 4, eight_bit=True).calibration.digest
+
+    def fake(model):
+        return Paced(model, wait=FAST, claimed="int8")
+
+    record, make = tuned(model, fake, setups=[eight], images=photos, allow=["int8"])
+    assert record.plan.setup == replace(eight, calibration=digest)
+    assert plans.find(record.plan.digest, model.recipe.hash, "cpu") == record.plan
+    assert record.images == ("00.png", "01.png", "02.png", "03.png")
+    assert record.calibrated == tuple(f"{number:02d}.png" for number in range(4, 12))
+    assert [getattr(images, "digest", images) for images in make.calibrations] == [None, digest]
+    assert digest[:8] in report.search(record)
+
+    record, make = tuned(model, fake, setups=[named], images=photos, allow=["int8"])
+    assert (record.plan.setup, make.calibrations[1]) == (named, "0123")
+
+    record, make = tuned(model, fake, setups=[eight], images=photos[:7], allow=["int8"])
+    assert (record.plan.setup, make.calibrations) == (eight, [None, None])
+    assert any("3 different images were named" in note for note in record.notes)
+
+    record, _ = tuned(model, fast, images=photos)
+    assert (record.plan.setup, record.calibrated) == (OTHER, ())
+    assert not any("8-bit" in note for note in record.notes)
+
+
+def test_groups_of_8_bits_alone_are_calibrated() -> None:
+    before = candidates.groups(CPU, "throughput", 2)
+    after = candidates.calibrated(before, "0123")
+    assert {setup.calibration for group in after for setup in group.setups if group.dtype == "int8"} == {"0123"}
+    assert [group for group in after if group.dtype != "int8"] == [group for group in before if group.dtype != "int8"]
+    assert candidates.calibrated(before, None) == before
+    assert candidates.grouped(group.setups[0] for group in after)[0].calibration == after[0].calibration
+
+
+def test_calibration_images_come_through_messages_bit_for_bit(model, photos) -> None:
+    images = shown(photos, model.recipe, 4, eight_bit=True).calibration
+    stream = io.BytesIO()
+    wire.write(stream, {}, packed(images))
+    stream.seek(0)
+    again = unpacked(wire.read(stream)[1])
+    assert (again.digest, len(again.images), len(again.held_out)) == (images.digest, 6, 2)
+    assert unpacked(dict(reversed(packed(images).items()))).digest != images.digest
+
+
+def test_a_plan_that_was_tuned_on_ones_own_images_embeds(tmp_path, photos, monkeypatch) -> None:
+    """Made in a process of its own, and found by the digest: in another, here, and where a plan is followed."""
+    folder = written(tmp_path / "model")
+    model = snellen.load(folder, recipe=RECIPE)
+    digest = shown(photos, model.recipe, 4, eight_bit=True).calibration.digest
+    with pytest.raises(Unavailable, match="calibration images are not here"):  # it was not made before
+        quantised(folder, digest)
+    monkeypatch.setattr(candidates, "default", lambda _: Setup(runtime="eager"))
+    record = tune(model, budget_s=120, candidates=[EIGHT], images=photos, allow=["int8"])
+    setup = replace(EIGHT, calibration=digest)
+    assert record.trials[1].setup == setup
+    assert record.trials[1].outcome in {"passed", "failed"}  # of drawn weights; it was run, either way
+    expected = quantised(folder, digest)
+    without = Processes(model, CPU)
+    try:
+        with without.open(setup, time.monotonic() + 60) as apart:
+            assert np.array_equal(apart.run(torch.from_numpy(small_folder.pixels())).pooled.numpy(), expected)
+    finally:
+        without.close()
+    saved(folder, setup)  # whichever was faster
+    with embedder(ask(folder, plan=True)) as opened:
+        assert opened.setup == setup
+        assert np.array_equal(next(iter(opened.vectors([small_folder.pixels()]))), expected)
 
 
 # ---- what is tried

@@ -60,7 +60,7 @@ def embed(
         draft.check(Path(output), sinks.FORMATS)
     paths = list(inputs.expand(sources, sys.stdin.buffer))
     counts: Counter[str] = Counter()
-    with wanted.embedder(runtime, plan=plan is not None) as model:
+    with wanted.embedder(runtime, plan=plan is not None, images=len(paths)) as model:
         rows = run.embed(model, paths, batch_size=batch_size or model.batch, workers=workers)
         counted = _counted(show.progress(rows, len(paths), "embedding", quiet=quiet), counts)
         document: dict[str, object] = {

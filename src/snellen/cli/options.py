@@ -27,8 +27,8 @@ class Wanted:
     device: str
     dtype: str | None
 
-    def embedder(self, runtime: str | None, *, plan: bool) -> Embedder:
-        """Open it for embedding, in a runtime of that name, or as its plan says."""
+    def embedder(self, runtime: str | None, *, plan: bool, images: int) -> Embedder:
+        """Open it for embedding so many images, in a runtime of that name, or as its plan says."""
         from snellen.runtimes.opening import AUTO, Asked, embedder
 
         asked = Asked(
@@ -39,6 +39,7 @@ class Wanted:
             runtime=runtime or AUTO,
             dtype=self.dtype,
             plan=plan,
+            images=images,
         )
         return embedder(asked)
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 WEIGHTS, RECIPE, DEVICE, _ = options.ENCODER[1:]
 BUDGET = 180.0
+IMAGES = "Verify on the first, calibrate int8 on others; repeatable.  [default: our own]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +49,7 @@ class Asked:
 @WEIGHTS
 @RECIPE
 @DEVICE
-@click.option("--images", metavar="DIR|FILE", multiple=True, help="Verify on these; repeatable.  [default: our own]")
+@click.option("--images", metavar="DIR|FILE", multiple=True, help=IMAGES)
 @click.option("--goal", type=click.Choice(GOALS), default="throughput", show_default=True, help="What is best.")
 @click.option(
     "--budget", metavar="SECONDS", type=float, default=BUDGET, show_default=True, help="The time it may take."

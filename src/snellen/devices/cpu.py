@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import platform
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from snellen.devices import processor
 from snellen.devices.base import Device
 from snellen.devices.switches import Switch, attention, autocast, environment, matmul, mkldnn_convolution
 from snellen.errors import DeviceUnavailable
+
+BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "avx_ne_convert", "bf16"})
+"""Flags of processors that multiply bfloat16 themselves."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,14 +28,16 @@ class CPU(Device):
         """Return product, cores, torch threads and whether bfloat16 has instructions of its own."""
         import torch
 
+        told = processor.told()
+        flags = processor.flags(told)
         return {
             "name": self.name,
             "kind": self.kind,
-            "product": _product(),
+            "product": processor.product(told),
             "machine": platform.machine(),
             "cores": os.cpu_count(),
             "threads": torch.get_num_threads(),
-            "bfloat16_instructions": _bfloat16_instructions(),
+            "bfloat16_instructions": None if flags is None else not BFLOAT16.isdisjoint(flags),
             **environment("ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE", "ATEN_CPU_CAPABILITY"),
         }
 
@@ -41,12 +46,10 @@ class CPU(Device):
 
     def memory(self) -> dict[str, int] | None:
         """Return free and total bytes of the machine and the peak of this process, where the system tells them."""
-        try:
-            meminfo = Path("/proc/meminfo").read_text(encoding="ascii")
-            status = Path("/proc/self/status").read_text(encoding="utf-8")
-        except OSError:
+        told = [processor.fields(processor.PROC / name) for name in ("meminfo", "self/status")]
+        if not all(told):
             return None
-        kib = {key: int(rest.split()[0]) for key, rest in _pairs(meminfo + status) if rest.endswith(" kB")}
+        kib = {key: int(rest.split()[0]) for each in told for key, rest in each.items() if rest.endswith(" kB")}
         wanted = {"free": "MemAvailable", "total": "MemTotal", "peak": "VmHWM"}
         return {name: kib[key] * 1024 for name, key in wanted.items() if key in kib}
 
@@ -69,30 +72,3 @@ def find(index: int) -> CPU:
     if index:
         raise DeviceUnavailable(f"there is no cpu:{index}", expected="cpu, all its cores together", todo="--device cpu")
     return CPU(name="cpu", kind="cpu")
-
-
-def _pairs(text: str) -> list[tuple[str, str]]:
-    return [(key, rest.strip()) for key, colon, rest in (line.partition(":") for line in text.splitlines()) if colon]
-
-
-def _cpuinfo() -> dict[str, str]:
-    """Return the first processor's entries of the system's list; empty where the system keeps none."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return {}
-    return {key.strip(): rest for key, rest in _pairs(text.split("\n\n")[0])}
-
-
-def _product() -> str:
-    info = _cpuinfo()
-    return info.get("model name") or info.get("Model") or platform.processor() or platform.machine()
-
-
-def _bfloat16_instructions() -> bool | None:
-    """Tell whether the CPU multiplies bfloat16 itself; None where the system does not say."""
-    info = _cpuinfo()
-    flags = info.get("flags") or info.get("Features")
-    if flags is None:
-        return None
-    return not {"avx512_bf16", "amx_bf16", "avx_ne_convert", "bf16"}.isdisjoint(flags.split())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from snellen.errors import UsageError
 from snellen.records.model import Choice
 
 
@@ -21,17 +22,29 @@ FREE = Layout()
 """Everything left to the runtime."""
 
 
+SHOWN = 8  # digits of a digest
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """A runtime, the dtype it computes in, and how the work is laid out: what a plan chooses."""
+    """A runtime, the dtype it computes in, and how the work is laid out: what a plan chooses.
+
+    Raises UsageError for a calibration beside another dtype than int8.
+    """
 
     runtime: str
     dtype: str = "float32"
     layout: Layout = FREE
+    calibration: str | None = None  # digest of the images that int8 was calibrated on; None: the package's photographs
+
+    def __post_init__(self) -> None:
+        if self.calibration is not None and self.dtype != "int8":
+            raise UsageError(f"a calibration was named beside {self.dtype}", expected="int8, which alone has one")
 
     def __str__(self) -> str:
         parts = [self.runtime, self.dtype]
         parts += [f"{name} {value}" for name, value in asdict(self.layout).items() if value is not None]
+        parts += [f"images {self.calibration[:SHOWN]}"] if self.calibration else []
         return ", ".join(parts)
 
 

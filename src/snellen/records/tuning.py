@@ -73,6 +73,7 @@ class TuneRecord:
     device: dict[str, Any]  # as it describes itself
     machine: Machine
     images: tuple[str, ...]  # the names of those that were verified with
+    calibrated: tuple[str, ...] = ()  # of those that int8 was calibrated on; the package's photographs are not named
     operations_per_image: int
     ceilings_operations_per_s: dict[str, float]  # by dtype
     default: Setup

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from snellen.model.model import Model
     from snellen.runtimes.base import Runner
+    from snellen.runtimes.openvino.quantise import Calibration
 
 __all__ = ["INT8", "RUNTIMES", "default", "make", "of_callable", "of_module"]
 
@@ -35,10 +36,12 @@ def _compiled(model: Model, device: Device, dtype: str, layout: Layout) -> Runne
     return Compiled(model, device, dtype, layout)
 
 
-def _openvino(model: Model, device: Device, dtype: str, layout: Layout) -> Runner:
+def _openvino(
+    model: Model, device: Device, dtype: str, layout: Layout, calibration: Calibration | str | None = None
+) -> Runner:
     from snellen.runtimes.openvino.runner import OpenVINO
 
-    return OpenVINO(model, device, dtype, layout)
+    return OpenVINO(model, device, dtype, layout, calibration)
 
 
 def _onnxruntime(model: Model, device: Device, dtype: str, layout: Layout) -> Runner:
@@ -85,14 +88,28 @@ def _laid_out(runner: Runner, layout: Layout) -> Runner:
     return runner
 
 
-def make(runtime: str, model: Model, device: Device, dtype: str, layout: Layout = FREE) -> Runner:
+def make(
+    runtime: str,
+    model: Model,
+    device: Device,
+    dtype: str,
+    layout: Layout = FREE,
+    calibration: Calibration | str | None = None,
+) -> Runner:
     """Return a runner of ``model`` on ``device`` in ``dtype``; the model itself stays as it is.
+
+    ``calibration``: the images that int8 takes its ranges from, or the digest of those that a network was made with
+    before; the package's photographs by default. It is refused beside any other dtype.
 
     Raises UnknownName for a runtime that does not exist, DeviceUnavailable for a dtype that is not used on the device,
     MissingPackage where the runtime's package is not installed, Unavailable where it cannot run this encoder.
     """
     check(runtime, device, dtype)
-    return RUNTIMES[runtime](model, device, dtype, layout)
+    if calibration is None:
+        return RUNTIMES[runtime](model, device, dtype, layout)
+    if dtype != INT8:
+        raise UsageError(f"calibration images were given beside {dtype}", expected=f"{INT8}, which alone is calibrated")
+    return _openvino(model, device, dtype, layout, calibration)  # no other runtime has int8
 
 
 def check(runtime: str, device: Device, dtype: str) -> None:

@@ -71,7 +71,10 @@ class Runner(ABC):
 
     def look(self, pixels: Tensor) -> dict[str, Tensor]:
         """Return the stages in ``watched`` for pixels [b, 3, h, w], through a second build of the network."""
-        raise UsageError(f"the runtime {self.runtime!r} shows no stages", todo="--runtime eager")
+        raise UsageError(
+            f"the runtime {self.runtime!r} has no stages that can only be looked at",
+            todo="a tap sees those it has; --runtime eager has all",
+        )
 
     def tensors(self) -> Iterable[tuple[str, Tensor]]:
         """Return parameters and buffers by name, where they lie; nothing where the runtime does not hand them out."""

@@ -5,7 +5,6 @@ B batch, D width.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from snellen.devices import Device, resolve
+from snellen.devices import Device, processor, resolve
 from snellen.encoders.build import Encoder
 from snellen.encoders.features import Features, Tap
 from snellen.errors import DeviceUnavailable, Unavailable, UsageError
@@ -148,7 +147,7 @@ class Session:
         runtime = onnx_file.package("onnxruntime")
         self._device, self._provider = device, provider(device)
         options = runtime.SessionOptions()
-        options.intra_op_num_threads = threads or cores()
+        options.intra_op_num_threads = threads or processor.cores()
         options.log_severity_level = 3  # errors
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         chosen = dict(self._provider.options)
@@ -229,8 +228,3 @@ def check_placed(session: Any, wanted: str, device: Device) -> None:
         expected=f"all of it on {wanted}",
         todo="look at what the provider needs (drivers, versions), or take --runtime eager",
     )
-
-
-def cores() -> int:
-    """Count the processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -24,7 +24,7 @@ from snellen.errors import SnellenError, UsageError
 from snellen.model import source
 from snellen.recipes import Recipe
 from snellen.records import Choice, ModelRecord
-from snellen.records.plan import Setup
+from snellen.records.plan import FREE, Layout, Setup
 from snellen.records.reading import read
 from snellen.runtimes import plans
 from snellen.runtimes.openvino import session, store
@@ -42,10 +42,18 @@ if TYPE_CHECKING:
 AUTO = "auto"
 REQUESTS = "requests"
 
+FEW = 4
+"""Images up to which one after the other is done sooner than several at a time."""
+
+ONE_BY_ONE = Layout(batch=1, streams=1)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a person asked for; ``plan``: run as 'snellen tune' found best, if it did."""
+    """What a person asked for; ``plan``: run as 'snellen tune' found best, if it did.
+
+    ``images`` says how many there will be, where that is known: a few are embedded one after the other on all cores.
+    """
 
     name: str
     weights: str | None = None
@@ -55,6 +63,7 @@ class Asked:
     runtime: str = AUTO
     dtype: str | None = None
     plan: bool = False
+    images: int | None = None
 
 
 class Engine(Protocol):
@@ -141,7 +150,7 @@ class Kept:
 
     record: ModelRecord
     tokens: int  # of one image
-    networks: dict[str, str]  # by the dtype they are written in
+    networks: dict[str, str]  # by what they are written in; see ``_form``
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +179,7 @@ def embedder(asked: Asked) -> Embedder:
     kept = None if request is None else _recalled(request)
     if kept is not None:
         chosen = _choose(asked, place, kept.record)
-        held = cache.find(store.NETWORKS, kept.networks.get(_form(chosen.setup.dtype), "none"))
+        held = cache.find(store.NETWORKS, kept.networks.get(_form(chosen.setup), "none"))
         if chosen.setup.runtime == "openvino" and held is not None:
             session.check_able(chosen.setup.dtype)
             return _stored(held, kept, chosen)
@@ -198,7 +207,7 @@ def _loaded(asked: Asked, place: Device, request: str | None) -> Embedder:
     if chosen.setup.runtime == "openvino":
         kept = _convert(model, place, chosen.setup, request)
         del model  # its weights are in the network's file now
-        held = cache.find(store.NETWORKS, kept.networks[_form(chosen.setup.dtype)])
+        held = cache.find(store.NETWORKS, kept.networks[_form(chosen.setup)])
         if held is None:
             raise SnellenError(
                 "the network that was just written is gone: the cache is too small for it, or somebody clears it",
@@ -219,11 +228,11 @@ def _convert(model: Model, place: Device, setup: Setup, request: str | None) -> 
     from snellen.runtimes.openvino.runner import OpenVINO
 
     size = model.recipe.size
-    runner = OpenVINO(model, place, setup.dtype, setup.layout)
+    runner = OpenVINO(model, place, setup.dtype, setup.layout, setup.calibration)
     network = runner.network(size)
     runner.close()
     known = None if request is None else _recalled(request)
-    networks = {**({} if known is None else known.networks), _form(setup.dtype): network}
+    networks = {**({} if known is None else known.networks), _form(setup): network}
     kept = Kept(record=model.record, tokens=model.encoder.config.tokens(*size), networks=networks)
     if request is not None:
         cache.remember(REQUESTS, request, asdict(kept))
@@ -255,7 +264,9 @@ def _choose(asked: Asked, place: Device, record: ModelRecord | None) -> Chosen:
     if asked.runtime != AUTO:
         return Chosen(Setup(runtime=asked.runtime, dtype=dtype))
     default = runtimes.default(place, dtype)
-    return Chosen(Setup(runtime=default.value, dtype=dtype), (*without, default))
+    few = default.value == "openvino" and asked.images is not None and asked.images <= FEW
+    setup = Setup(runtime=default.value, dtype=dtype, layout=ONE_BY_ONE if few else FREE)
+    return Chosen(setup, (*without, default))
 
 
 def _record(record: ModelRecord, chosen: Chosen) -> ModelRecord:
@@ -264,9 +275,9 @@ def _record(record: ModelRecord, chosen: Chosen) -> ModelRecord:
     return replace(record, runtime=setup.runtime, dtype=setup.dtype, choices=(*record.choices, *chosen.choices))
 
 
-def _form(dtype: str) -> str:
-    """Return the dtype that a network is written in, which may be run in several."""
-    return "int8" if dtype == "int8" else "float32"
+def _form(setup: Setup) -> str:
+    """Return what a network is written in, which may be run in several dtypes; of 8 bits, also the images' digest."""
+    return " ".join(filter(None, (setup.dtype, setup.calibration))) if setup.dtype == runtimes.INT8 else "float32"
 
 
 def _recalled(request: str) -> Kept | None:

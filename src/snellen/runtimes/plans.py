@@ -7,16 +7,15 @@ packages that run it, and is void with others. Imports no torch where the device
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from snellen import cache
 from snellen._version import __version__
+from snellen.devices import processor
 from snellen.errors import UsageError
 from snellen.records.plan import Plan
 from snellen.records.reading import read
@@ -102,8 +101,8 @@ def _plan(document: dict[str, Any]) -> Plan:
 
 
 def _hardware(device: str) -> Iterator[str]:
-    yield f"processor={_processor()}"
-    yield f"cores={cores()}"
+    yield f"processor={processor.text()}"
+    yield f"cores={processor.cores()}"
     if device.partition(":")[0] != "cpu":
         from snellen import devices
 
@@ -118,23 +117,3 @@ def _versions() -> Iterator[str]:
             yield f"{name}={metadata.version(name)}"
         except metadata.PackageNotFoundError:
             continue
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _processor() -> str:
-    """Name the processor, with what tells apart those that are sold under one name: its family, model and stepping."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0]
-    except (OSError, UnicodeDecodeError):
-        return platform.processor() or platform.machine()
-    pairs = (line.partition(":") for line in text.splitlines())
-    known = {name.strip(): " ".join(value.replace(";", ",").split()) for name, _, value in pairs}
-    flags = hashlib.sha256(known.get("flags", known.get("Features", "")).encode()).hexdigest()[:8]
-    names = [known[name] for name in ("model name", "CPU part", "cpu family", "model", "stepping") if name in known]
-    return " ".join([*names, platform.machine(), f"flags {flags}"])

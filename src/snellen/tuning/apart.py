@@ -34,10 +34,13 @@ from snellen.runtimes.base import Runner, check_tap
 from snellen.tuning import wire
 from snellen.tuning.folder import lay_down
 from snellen.tuning.opened import Measured, MemoryFull, Stopped
+from snellen.tuning.shown import meant, packed
 
 if TYPE_CHECKING:
     from numpy import float32
     from numpy.typing import NDArray
+
+    from snellen.runtimes.openvino.quantise import Calibration
 
     Array = NDArray[float32]
     Message = tuple[dict[str, Any], dict[str, Array]]
@@ -49,7 +52,8 @@ TAIL = 300  # letters of what a process said last that are repeated
 class Processes:
     """Opens candidates of one model, each in a process of its own; the model is laid down once."""
 
-    def __init__(self, model: Model, device: Device) -> None:
+    def __init__(self, model: Model, device: Device, calibration: Calibration | None = None) -> None:
+        self._calibration = calibration
         self._folder = tempfile.TemporaryDirectory(prefix="snellen-tune-")
         self._device = device
         try:
@@ -61,8 +65,9 @@ class Processes:
     def open(self, setup: Setup, until: float) -> Apart:
         """Open a setup; ``until`` is when it is ended, by ``time.monotonic``. Raises what ``Apart.ask`` raises."""
         apart = Apart(Path(self._folder.name), self._device, setup, until)
+        images = meant(setup, self._calibration)
         try:
-            apart.prepare()
+            apart.prepare(None if images is None or isinstance(images, str) else packed(images))
         except BaseException:
             apart.close()
             raise
@@ -98,10 +103,10 @@ class Apart(Runner):
         """Itself: what is verified is what is measured."""
         return self
 
-    def prepare(self) -> None:
-        """Let the other process make the runner."""
+    def prepare(self, images: wire.Arrays | None = None) -> None:
+        """Let the other process make the runner; ``images``: what 8 bits are calibrated on."""
         asked = {"setup": asdict(self._setup), "device": self.device.name, "torch_threads": torch.get_num_threads()}
-        told, _ = self.ask("open", asked)
+        told, _ = self.ask("open", asked, images)
         self.version, self.ours, self.batch, self.dtype = told["version"], told["ours"], told["batch"], told["dtype"]
 
     def run(self, pixels: Tensor, tap: Tap | None = None) -> Features:

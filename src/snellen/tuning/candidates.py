@@ -7,7 +7,7 @@ held to, and never faster than its own encoder.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from snellen import runtimes
 from snellen.devices import Device
@@ -30,11 +30,15 @@ class Group:
     streams: int | None = None
     threads: int | None = None
     batches: tuple[int | None, ...] = (None,)
+    calibration: str | None = None  # of int8: the digest of its images
 
     @property
     def setups(self) -> tuple[Setup, ...]:
         """The setups, in the order in which they are tried."""
-        return tuple(Setup(runtime=self.runtime, dtype=self.dtype, layout=self.layout(batch)) for batch in self.batches)
+        return tuple(
+            Setup(runtime=self.runtime, dtype=self.dtype, layout=self.layout(batch), calibration=self.calibration)
+            for batch in self.batches
+        )
 
     def layout(self, batch: int | None) -> Layout:
         """Return the layout with a batch."""
@@ -50,12 +54,21 @@ def of(setup: Setup) -> Group:
         streams=layout.streams,
         threads=layout.threads,
         batches=(layout.batch,),
+        calibration=setup.calibration,
     )
 
 
 def grouped(setups: Iterable[Setup]) -> tuple[Group, ...]:
     """Return groups of setups that somebody named, each by itself, in their order."""
     return tuple(of(setup) for setup in setups)
+
+
+def calibrated(groups: Iterable[Group], digest: str | None) -> tuple[Group, ...]:
+    """Return groups whose 8-bit setups are calibrated on images of a digest; one that names others keeps those."""
+    return tuple(
+        replace(group, calibration=group.calibration or digest) if group.dtype == runtimes.INT8 else group
+        for group in groups
+    )
 
 
 def default(device: Device) -> Setup:

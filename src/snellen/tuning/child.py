@@ -33,8 +33,8 @@ class Worker:
         self.folder = folder
         self.runner: Runner | None = None
 
-    def open(self, asked: dict[str, Any], _: Any) -> Answer:
-        """Make the runner, and let go of the model it was made from."""
+    def open(self, asked: dict[str, Any], arrays: Any) -> Answer:
+        """Make the runner, and let go of the model it was made from; the arrays are what 8 bits are calibrated on."""
         import torch
 
         from snellen import devices, runtimes
@@ -42,12 +42,14 @@ class Worker:
         from snellen.records.reading import read
         from snellen.timing import memory
         from snellen.tuning.folder import take_up
+        from snellen.tuning.shown import unpacked
 
         torch.set_num_threads(asked["torch_threads"])
         setup = read(Setup, asked["setup"])
         mapped = take_up(self.folder)
         device = devices.resolve(asked["device"])
-        self.runner = runner = runtimes.make(setup.runtime, mapped.model, device, setup.dtype, setup.layout)
+        images = unpacked(arrays) if arrays else setup.calibration
+        self.runner = runner = runtimes.make(setup.runtime, mapped.model, device, setup.dtype, setup.layout, images)
         prime(runner, mapped.model)
         mapped.release()
         gc.collect()

@@ -17,19 +17,21 @@ from snellen.records.plan import Layout, Setup
 from snellen.records.timing import Rate, Stream
 from snellen.timing import rates
 from snellen.tuning.child import peak, prime
+from snellen.tuning.shown import meant
 
 if TYPE_CHECKING:
     from numpy import float32
     from numpy.typing import NDArray
 
     from snellen.runtimes.base import Runner
+    from snellen.runtimes.openvino.quantise import Calibration
 
     Array = NDArray[float32]
 
 T = TypeVar("T")
 
-Make = Callable[[str, Model, Device, str, Layout], "Runner"]
-"""What ``runtimes.make`` is: runtime, model, device, dtype and layout -> a runner."""
+Make = Callable[[str, Model, Device, str, Layout, "Calibration | str | None"], "Runner"]
+"""What ``runtimes.make`` is: runtime, model, device, dtype, layout and calibration -> a runner."""
 
 
 class Stopped(CandidateError):
@@ -113,12 +115,13 @@ class Here:
 class InProcess:
     """Opens candidates in this process, with a function of somebody's own."""
 
-    def __init__(self, make: Make, model: Model, device: Device) -> None:
-        self._make, self._model, self._device = make, model, device
+    def __init__(self, make: Make, model: Model, device: Device, calibration: Calibration | None = None) -> None:
+        self._make, self._model, self._device, self._calibration = make, model, device, calibration
 
     def open(self, setup: Setup, until: float) -> Here:
         """Make a runner."""
-        runner = self._make(setup.runtime, self._model, self._device, setup.dtype, setup.layout)
+        calibration = meant(setup, self._calibration)
+        runner = self._make(setup.runtime, self._model, self._device, setup.dtype, setup.layout, calibration)
         prime(runner, self._model)
         return Here(runner, until)
 

@@ -6,18 +6,15 @@ In: a model and what was asked. Out: what was picked, every trial, and what they
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from snellen.devices import Device
-from snellen.errors import UsageError
 from snellen.model.model import Model
 from snellen.records import Choice
 from snellen.records.plan import Setup
 from snellen.records.tuning import Goal, Trial
 from snellen.runtimes import INT8
-from snellen.runtimes.openvino.quantise import UNSEEN
 from snellen.timing import ceiling
 from snellen.tuning import candidates as kinds
 from snellen.tuning import final
@@ -27,13 +24,9 @@ from snellen.tuning.candidates import Group
 from snellen.tuning.final import Picked
 from snellen.tuning.opened import InProcess, Make, Opens
 from snellen.tuning.rows import Images
+from snellen.tuning.shown import Shown, shown
 from snellen.tuning.trials import Case, Progress, Search
-from snellen.verification import glance, inputs, trusted
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-Names = tuple[str, ...]
+from snellen.verification import glance, trusted
 
 IMAGES = (4, 2)  # that are verified with: fewer where they cost more than a part of the budget
 FEW = 0.04  # of the budget, that the golden of four images may take; of what is left, that one ceiling may take
@@ -42,7 +35,6 @@ GOLDEN_COST = (3.0, 2.5)  # in float32 runs at the ceiling: the float64 run, and
 PROBE = 1024  # side of the product that estimates rest on
 REACHED = 0.5  # of the ceiling, that an encoder is reckoned to reach before any was measured
 
-NO_IMAGES = "verified with photographs of the package: others than those that 8-bit networks are made with"
 MEMORY = "memory is the peak of the process that ran the candidate, torch's own libraries among it"
 
 
@@ -62,6 +54,7 @@ class Found:
     picked: Picked
     trials: tuple[Trial, ...]
     names: tuple[str, ...] = ()  # of the images
+    calibrated: tuple[str, ...] = ()  # of those that 8-bit networks were calibrated on
     ceilings: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     golden_s: float | None = None
@@ -89,15 +82,15 @@ class Run:
         if count * each > MOST * budget.left:
             return self._too_short(count * each)
         ceilings = self._ceilings(rate)
-        pixels, names, notes = self._pixels(images, count)
+        seen = shown(images, self.model.recipe, count, eight_bit=INT8 in self.dtypes)
         begun = budget.used
-        seen = glance.prepare(
-            self.model, pixels, self.dtypes, lambda text: self.say(f"{text}; {max(budget.left, 0):.0f} s left")
+        golden = glance.prepare(
+            self.model, seen.pixels, self.dtypes, lambda text: self.say(f"{text}; {max(budget.left, 0):.0f} s left")
         )
         golden_s = budget.used - begun
-        search = Search(self._case(Images(pixels.numpy(), seen), ceilings, make))
+        search = Search(self._case(Images(seen.pixels.numpy(), golden), ceilings, self._opens(make, seen)))
         try:
-            self._try_all(search)
+            self._try_all(search, seen)
             picked = final.pick(search)
         finally:
             search.close()
@@ -105,9 +98,10 @@ class Run:
         return Found(
             picked=picked,
             trials=tuple(search.trials),
-            names=names,
+            names=seen.names,
+            calibrated=seen.calibrated,
             ceilings=ceilings,
-            notes=(*notes, MEMORY),
+            notes=(*seen.notes, MEMORY),
             golden_s=golden_s,
         )
 
@@ -116,8 +110,7 @@ class Run:
         trial = Trial(setup=self.default, outcome="skipped", because=because)
         return Found(picked=Picked(None, Choice("none", because)), trials=(trial,))
 
-    def _case(self, images: Images, ceilings: dict[str, float], make: Make | None) -> Case:
-        opens: Opens = Processes(self.model, self.asked.device) if make is None else self._here(make)
+    def _case(self, images: Images, ceilings: dict[str, float], opens: Opens) -> Case:
         return Case(
             device=self.asked.device,
             goal=self.asked.goal,
@@ -130,18 +123,20 @@ class Run:
             say=self.say,
         )
 
-    def _here(self, make: Make) -> InProcess:
-        return InProcess(make, self.model, self.asked.device)
+    def _opens(self, make: Make | None, seen: Shown) -> Opens:
+        if make is None:
+            return Processes(self.model, self.asked.device, seen.calibration)
+        return InProcess(make, self.model, self.asked.device, seen.calibration)
 
     @property
     def default(self) -> Setup:
         """What is run where there is no plan."""
         return kinds.default(self.asked.device)
 
-    def _try_all(self, search: Search) -> None:
+    def _try_all(self, search: Search, seen: Shown) -> None:
         waiting = sum(len(group.batches) for group in self.groups)
         search.try_default(self.default, waiting + 1)
-        for group in self.groups:
+        for group in kinds.calibrated(self.groups, seen.calibration.digest if seen.calibration else None):
             search.try_group(group, waiting)
             waiting -= len(group.batches)
 
@@ -169,20 +164,3 @@ class Run:
         """Tell whether products of a side take a small part of what is left; other dtypes than float32 may be slow."""
         needed = 2.0 * side**3 * (ceiling.WARM + ceiling.REPEATS)
         return needed / (rate if dtype == "float32" else rate / 2) <= FEW * self.budget.left
-
-    def _pixels(
-        self, images: Sequence[str | Path] | None, count: int
-    ) -> tuple[Tensor, tuple[str, ...], tuple[str, ...]]:
-        """Return pixels [n, 3, h, w], the names of the images, and what is to be said of them."""
-        chosen = inputs.photographs() if images is None else inputs.images(images)
-        unseen = [path for path in chosen.paths if images is not None or path.name in UNSEEN]
-        chosen = replace(chosen, paths=tuple(unseen[:count]))
-        pixels = chosen.pixels(self.model.recipe)
-        names = tuple(path.name for path in chosen.paths)
-        if images is None:
-            return pixels, names, (NO_IMAGES,)
-        if len(pixels) < IMAGES[1]:
-            raise UsageError(
-                f"{len(pixels)} image was named", expected="two or more, to tell them apart", todo="name another"
-            )
-        return pixels, names, ()

@@ -15,6 +15,7 @@ from pathlib import Path
 from snellen import devices
 from snellen._version import __version__
 from snellen.checkpoints.state import digest_of
+from snellen.devices import processor
 from snellen.encoders.cost import operations
 from snellen.errors import UnknownName, UsageError
 from snellen.model.model import Model
@@ -49,10 +50,11 @@ def tune(  # noqa: PLR0913  (each is a question a person asks by itself, and all
     """Find the setup that serves a goal best on a device, prove it, and keep the plan.
 
     ``model`` is loaded in float32 on the CPU. ``goal``: throughput (images a second), latency (of one image), memory
-    (the lowest peak at no less than half the default's rate). ``images`` are verified with; the package's photographs
-    by default. ``allow``: lossy dtypes (int8) that may be picked. ``candidates`` are tried instead of those of
-    ``candidates.groups``, ``make`` makes runners in this process instead of one of their own, where what
-    hangs cannot be ended; ``began``: when the budget began, by ``time.monotonic``.
+    (the lowest peak at no less than half the default's rate). The first of ``images`` are verified with, and 8 bits
+    calibrated on others of them; the package's photographs by default. ``allow``: lossy dtypes (int8) that may be
+    picked. ``candidates`` are tried instead of those of ``candidates.groups``, ``make`` makes runners in this process
+    instead of one of their own, where what hangs cannot be ended; ``began``: when the budget began, by
+    ``time.monotonic``.
 
     Nothing is raised because a candidate is bad. Raises UsageError for a goal, budget or model that cannot be tuned
     for, Unavailable for a device that is not here.
@@ -61,9 +63,10 @@ def tune(  # noqa: PLR0913  (each is a question a person asks by itself, and all
     asked = _asked(model, device, goal, budget_s, tuple(allow))
     plans.check()
     started = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    groups = kinds.groups(asked.device, asked.goal, plans.cores()) if candidates is None else kinds.grouped(candidates)
+    cores = processor.cores()
+    groups = kinds.groups(asked.device, asked.goal, cores) if candidates is None else kinds.grouped(candidates)
     gigabytes = sum(p.numel() for p in model.encoder.parameters()) * 4e-9
-    budget = Budget(seconds=budget_s, began=begun, gigabytes=gigabytes, cores=plans.cores())
+    budget = Budget(seconds=budget_s, began=begun, gigabytes=gigabytes, cores=cores)
     count = operations(model.encoder.config, *model.recipe.size)
     found = Run(model, asked, budget, progress or (lambda _: None), count, groups).search(images, make)
     plan = _plan(model, asked, found, started)
@@ -75,6 +78,7 @@ def tune(  # noqa: PLR0913  (each is a question a person asks by itself, and all
         device=plain(asked.device.describe()),
         machine=machine.describe(),
         images=found.names,
+        calibrated=found.calibrated,
         operations_per_image=count,
         ceilings_operations_per_s=found.ceilings,
         default=kinds.default(asked.device),

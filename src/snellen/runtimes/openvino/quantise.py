@@ -42,6 +42,9 @@ UNSEEN = ("cat.jpg", "coffee.jpg", "camera.jpg")
 
 QUARTERS = ((0, 0), (0, 1), (1, 0), (1, 1))
 
+LEAST = 4
+"""Images that 8 bits are calibrated on, at least: one in four is held out."""
+
 METHOD = "quantised.json"
 """Says beside an 8-bit network how it was made."""
 
@@ -60,8 +63,8 @@ class Calibration:
 
     @property
     def digest(self) -> str:
-        """The digest of all images."""
-        whole = hashlib.sha256()
+        """The digest of all images, and of which are held out."""
+        whole = hashlib.sha256(f"{len(self.images)} {len(self.held_out)}".encode())
         for pixels in (*self.images, *self.held_out):
             whole.update(pixels.tobytes())
         return whole.hexdigest()
@@ -75,10 +78,10 @@ def photographs(recipe: Recipe) -> Calibration:
 
 def given(images: Sequence[Array]) -> Calibration:
     """Return somebody's own images, of which one in four is held out. Raises UsageError for fewer than four."""
-    if len(images) < 4:
+    if len(images) < LEAST:
         raise UsageError(
             f"{len(images)} images were given to calibrate 8 bits on",
-            expected="4 or more: one in four is held out",
+            expected=f"{LEAST} or more: one in four is held out",
             todo="give more, or none: the package's photographs are used then",
         )
     kept = [pixels for index, pixels in enumerate(images) if index % 4]

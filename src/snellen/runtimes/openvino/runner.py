@@ -6,7 +6,7 @@ B batch, D width.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from snellen import cache
 from snellen.cache import Held
 from snellen.checkpoints.state import digest_of
 from snellen.devices import Device
 from snellen.encoders.build import Encoder
 from snellen.encoders.features import Features, Tap
-from snellen.errors import DeviceUnavailable
+from snellen.errors import DeviceUnavailable, Unavailable
 from snellen.model.model import Model
-from snellen.records.plan import FREE, Layout
+from snellen.records.plan import FREE, SHOWN, Layout
 from snellen.runtimes import graph
 from snellen.runtimes.base import Runner, check_tap
 from snellen.runtimes.eager import placed
@@ -49,11 +50,12 @@ class OpenVINO(Runner):
         device: Device,
         dtype: str,
         layout: Layout = FREE,
-        calibration: Calibration | None = None,
+        calibration: Calibration | str | None = None,
     ) -> None:
         """Prepare a runner; nothing is converted before the first pixels show their size.
 
         ``calibration`` is what an 8-bit network takes its ranges from: the package's photographs where none is given.
+        By the digest of images, the network that was made with them is found, where it is still kept.
         """
         check(device, dtype)
         self.device, self.dtype, self.version = device, dtype, openvino().get_version()
@@ -73,7 +75,7 @@ class OpenVINO(Runner):
 
     def vectors(self, batches: Iterable[Array]) -> Iterator[Array]:
         """Embed batches [B, 3, h, w] into vectors [B, D], in order, several at a time."""
-        for size, same in groupby(batches, key=lambda pixels: (pixels.shape[2], pixels.shape[3])):
+        for size, same in groupby(batches, key=self._size):
             yield from self._session(size).pooled(same)
 
     def look(self, pixels: Tensor) -> dict[str, Tensor]:
@@ -101,6 +103,11 @@ class OpenVINO(Runner):
         """Return the grid of ``pixels``; raise InputError for a size that the encoder does not take."""
         assert self._encoder is not None  # not closed
         return self._encoder.grid(pixels)
+
+    def _size(self, pixels: Array) -> tuple[int, int]:
+        """Return the size of a batch; raise InputError for one that the encoder does not take."""
+        self._grid(torch.from_numpy(pixels))
+        return pixels.shape[2], pixels.shape[3]
 
     def _session(self, size: tuple[int, int]) -> Session:
         """Return the open session for a size; the one that was used longest ago makes room."""
@@ -132,14 +139,36 @@ class OpenVINO(Runner):
         exact = store.key(facts)
         if self.dtype != "int8":
             return store.network(exact, write)
-        calibration = self._calibration or quantise.photographs(self._recipe)
-        facts = {"of": exact, "calibration": calibration.digest, "nncf": quantise.version()}
+        return self._eight_bit(exact, write)
+
+    def _eight_bit(self, exact: str, write: Callable[[Path], None]) -> Held:
+        """Return the kept 8-bit form of the network called ``exact``; make it where its images are at hand.
+
+        Raises Unavailable where nothing is kept, and only the digest of the images is known.
+        """
+        images = self._calibration or quantise.photographs(self._recipe)
+        digest = images if isinstance(images, str) else images.digest
+        name = store.key({"of": exact, "calibration": digest, "nncf": quantise.version()})
+        if isinstance(images, str):
+            held = cache.find(store.NETWORKS, name)
+            if held is None:
+                raise _gone(images)
+            return held
 
         def write_8_bit(folder: Path) -> None:
             with store.network(exact, write) as held:
-                quantise.write(held.path / NETWORK, calibration, folder)
+                quantise.write(held.path / NETWORK, images, folder)
 
-        return store.network(store.key(facts), write_8_bit)
+        return store.network(name, write_8_bit)
+
+
+def _gone(digest: str) -> Unavailable:
+    return Unavailable(
+        f"the 8-bit network that was calibrated on the images {digest[:SHOWN]} is not kept any more, "
+        "and its calibration images are not here",
+        expected="the network in the cache, or its images",
+        todo="'snellen tune --images DIR --int8' makes it again; SNELLEN_CACHE_LIMIT says how much is kept",
+    )
 
 
 def check(device: Device, dtype: str) -> None:

@@ -6,7 +6,6 @@ B batch, D width.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from snellen.devices import processor
 from snellen.errors import DeviceUnavailable, MissingPackage
 from snellen.records.plan import Layout
 
@@ -120,11 +120,11 @@ class Session:
         """
         package = openvino()
         core = package.Core()
-        self.streams = layout.streams or cores()
+        self.streams = layout.streams or processor.cores()
         config: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": HINTS.get(dtype) or _beside_8_bit(core),
             "NUM_STREAMS": self.streams,
-            "INFERENCE_NUM_THREADS": layout.threads or cores(),
+            "INFERENCE_NUM_THREADS": layout.threads or processor.cores(),
         }
         if blobs is not None:
             config |= {"CACHE_DIR": str(blobs), "CACHE_MODE": "OPTIMIZE_SIZE"}  # no second copy of the weights on disk
@@ -201,8 +201,3 @@ def executed(compiled: Any) -> Executed:
             name = NUMBERS.get(ran, ran)
             products[name] = products.get(name, 0) + 1
     return Executed(products)
-
-
-def cores() -> int:
-    """Count the processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
