@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
+sys.path.append(str(Path(__file__).parent.parent / "tools"))  # behind the tests: both have a "parity"
 
-from peers import figures, page
-from peers.alternate import count
-from peers.cases import SMALL, SUBJECTS, Case, cases_of
+import bench_peers
+from peers import channel, figures, page
+from peers.alternate import alternated, count, started
+from peers.cases import BASELINE, SMALL, SUBJECTS, Case, cases_of
 from peers.channel import Load, Worker, WorkerError
 from peers.promises import promises
 
@@ -25,6 +27,7 @@ def rate(images, others=0.0):
 
 def run(rounds, others=0.0, **vectors):
     """Return the raw samples of one encoder: each round gives a rate to every case."""
+    vectors = {"vectors": [[1.0, 0.0], [1.0, 0.2], [0.0, 1.0], [0.2, 1.0]]} | vectors
     cases = {
         name: {
             "operations": 10**9,
@@ -136,26 +139,98 @@ def test_the_page_says_what_it_does_not_know_and_that_the_machine_was_busy() -> 
     assert "not measured" in page.document(raw_of(**{SMALL: broken}))
 
 
-def test_agreement_counts_neighbours_and_keeps_the_least_cosine() -> None:
+def test_what_computes_something_else_is_not_met() -> None:
     one = run(ROUNDS)
-    one["cases"]["snellen float32"]["vectors"] = [[1.0, 0.0], [1.0, 0.2], [0.0, 1.0], [0.2, 1.0]]
-    one["cases"]["snellen int8"]["vectors"] = [[1.0, 0.0], [1.0, 0.2], [0.0, 1.0], [1.0, 0.1]]
     agreed = figures.agreement(one, "snellen int8")
     assert agreed is not None
-    assert agreed[0] < 0.5
-    assert agreed[1] == 0.0
-    assert figures.agreement(one, "timm float32") is None
-    one["cases"]["snellen int8"]["vectors"] = one["cases"]["snellen float32"]["vectors"]
-    assert figures.agreement(one, "snellen int8") == (pytest.approx(1.0), 1.0)
+    assert agreed.holds
+    assert (agreed.apart, agreed.nearest, agreed.least) == (0, 1, pytest.approx(1))
+    for vectors, apart in (
+        ([[1.0, 0.0], [1.0, 0.2], [0.0, 1.0], [1.0, 0.1]], 0.6),  # another picture's
+        ([[1.03, 0.0], [1.03, 0.206], [0.0, 1.03], [0.206, 1.03]], 0.03),  # the scale, to which cosines are blind
+    ):
+        for name in ("snellen int8", "snellen float32"):
+            one = run(ROUNDS)
+            one["cases"][name]["vectors"] = vectors
+            agreed = figures.agreement(one, name)
+            assert agreed is not None
+            assert not agreed.holds
+            assert agreed.apart == pytest.approx(apart, rel=0.2)
+            judged = found(raw_of(**{SMALL: one}))
+            assert judged[f"{name.split()[1]} over timm float32", SMALL].verdict == "**not shown**"
+    assert judged["int8 over timm float32", SMALL].verdict == "met"
+    assert judged["snellen float32 over ONNX Runtime float32", SMALL].verdict == "**not shown**"
+    for vectors in (None, [[1.0, 0.0]], [[1.0]] * 4):
+        one["cases"]["snellen int8"]["vectors"] = vectors
+        assert figures.agreement(one, "snellen int8") is None
+        assert found(raw_of(**{SMALL: one}))["int8 over timm float32", SMALL].verdict == "**not shown**"
+
+
+def test_float32_and_bfloat16_have_limits_of_their_own() -> None:
+    rounds = [{"timm float32": 1.0, "x float32": 1.0, "x bfloat16": 1.0}]
+    one = run(rounds)
+    for by, float32, bfloat16 in ((5e-5, True, True), (2e-4, False, True), (0.04, False, False)):
+        moved = [[(1 + by) * value for value in row] for row in one["cases"][BASELINE]["vectors"]]
+        for name in ("x float32", "x bfloat16"):
+            one["cases"][name]["vectors"] = moved
+        assert figures.shown(one, "x float32") == float32
+        assert figures.shown(one, "x bfloat16") == bfloat16
+        assert figures.shown(one, "x float32", "x bfloat16") == (float32 and bfloat16)
 
 
 def test_cases_can_be_chosen() -> None:
     small = next(subject for subject in SUBJECTS if subject.name == SMALL)
-    assert Case("snellen", "int8", (1, 2, 4)) in cases_of(small, (), int8_all=False)
+    assert Case("snellen", "int8") in cases_of(small, (), int8_all=False)
     assert all(case.dtype != "int8" for case in cases_of(SUBJECTS[-1], (), int8_all=False))
     assert any(case.dtype == "int8" for case in cases_of(SUBJECTS[-1], (), int8_all=True))
     assert {case.peer for case in cases_of(small, ("timm",), int8_all=False)} == {"timm"}
-    assert [case.name for case in cases_of(small, ("timm float32",), int8_all=False)] == ["timm float32"]
+    chosen = cases_of(small, ("snellen int8",), int8_all=False)
+    assert [case.name for case in chosen] == [BASELINE, "snellen int8"]  # what ratios are to is measured with it
+
+
+def test_who_falls_is_left_out_and_the_others_go_on() -> None:
+    def falls(_: float) -> float:
+        if len(into["table"]["values"]) == 1:
+            raise WorkerError("it fell")
+        return 7.0
+
+    into = {"cases": {"a": {"rounds": []}, "b": {"rounds": []}}}
+    kept: list[int] = []
+    told = argparse.Namespace(rounds=3, seconds=2.0)
+    alternated(
+        {"a": falls, "b": lambda seconds: seconds}, told, into, lambda: kept.append(len(into["table"]["values"]))
+    )
+    assert into["table"]["values"] == [{"b": 2.0}] * 3
+    assert into["cases"]["a"] == {"error": "in round 2: it fell"}
+    assert kept == [1, 2, 3]  # what there is can be written after every round
+
+
+def test_a_case_that_cannot_be_built_is_noted(tmp_path: Path, monkeypatch) -> None:
+    class Broken(Worker):
+        def __init__(self, *_, **__) -> None:
+            raise WorkerError("no such package")
+
+    monkeypatch.setattr("peers.alternate.Worker", Broken)
+    into: dict[str, object] = {}
+    assert started(Case("timm", "float32"), SUBJECTS[0], into, False, tmp_path / "log") is None
+    assert into == {"timm float32": {"error": "no such package"}}
+
+
+def test_what_is_measured_again_deletes_nothing_else() -> None:
+    before = run(ROUNDS)
+    again = bench_peers.renewed(before)
+    again |= run([{"timm float32": 10.0, "snellen int8": 60.0}] * 2)
+    bench_peers.prune(again)
+    assert figures.over(again, "snellen int8").values == (6.0, 6.0)
+    assert figures.over(again, "snellen float32").values == (9.5, 1.25, 1.2)  # of the run that had both
+    assert figures.rate(again, "ONNX Runtime float32") == 16.0
+    again["cases"]["snellen int8"] = {"error": "it fell"}
+    assert figures.over(again, "snellen int8") is None  # what no longer can be measured is not claimed
+    assert "it fell" in page.document(raw_of(**{SMALL: again}))
+    whole = bench_peers.renewed(again)
+    whole |= run(ROUNDS)
+    bench_peers.prune(whole)
+    assert "earlier" not in whole
 
 
 def test_a_worker_answers_and_tells_what_went_wrong(tmp_path: Path) -> None:
@@ -173,4 +248,20 @@ def test_a_worker_answers_and_tells_what_went_wrong(tmp_path: Path) -> None:
     with pytest.raises(WorkerError, match="ended"):
         worker.ask("measure", dtype="int8")
     with pytest.raises(WorkerError, match="there is no"):
-        Worker(log, kind="peer", threads=1, name="nobody", side=8, peer="snellen", dtype="float32", batches=[1])
+        Worker(log, kind="peer", threads=1, name="nobody", side=8, peer="snellen", dtype="float32")
+
+
+def test_a_worker_that_does_not_answer_is_ended(tmp_path: Path, monkeypatch) -> None:
+    script = tmp_path / "sleeps.py"
+    script.write_text("import time\nprint('{}', flush=True)\ntime.sleep(60)\n")
+    monkeypatch.setattr(channel, "WORKER", script)
+    worker = Worker(tmp_path / "log", kind="peer", threads=1)
+    with pytest.raises(WorkerError, match="did not answer within 0 s"):
+        worker.ask("measure", limit_s=0.1)
+    assert worker.process.returncode == -9
+    with pytest.raises(WorkerError, match="ended"):
+        worker.ask("measure")
+    worker.close()
+    script.write_text("import time\ntime.sleep(60)\n")
+    with pytest.raises(WorkerError, match="did not answer"):
+        Worker(tmp_path / "log", build_s=0.1, kind="peer", threads=1)

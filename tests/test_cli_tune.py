@@ -15,7 +15,7 @@ from snellen.cli.tune import BUDGET, Asked, tune
 from snellen.errors import ImageError, UnknownName, UsageError
 from snellen.records import Choice
 from snellen.records.plan import Layout, Plan, Setup
-from snellen.records.timing import Machine
+from snellen.records.timing import Ceiling, Machine
 from snellen.records.tuning import Final, Trial, TuneRecord
 from snellen.report import tuning as report
 
@@ -49,11 +49,16 @@ def record(**changes) -> TuneRecord:
         ),
         images=("a.jpg", "b.jpg"),
         operations_per_image=9_200_000_000,
-        ceilings_operations_per_s={"float32": 195e9, "bfloat16": 430e9},
+        ceilings=(
+            Ceiling(dtype="float32", device="cpu", operations_per_s=195e9, samples_s=(0.1,), side=2048, threads=2),
+            Ceiling(dtype="int8", device="cpu", operations_per_s=None, note="no product of 8-bit matrices"),
+        ),
+        load_before=(0.5, 1.0, 2.0),
+        load_after=(2.5, 1.0, 2.0),
         default=DEFAULT,
         trials=(
             passed(DEFAULT, 15.8, ceiling_share=0.97),
-            passed(FAST, 36.4, ceiling_share=0.81),
+            passed(FAST, 36.4, ceiling_share=0.81, steady=False),
             passed(EIGHT, 50.1, may_be_picked=False),
             Trial(setup=COMPILED, outcome="skipped", because="it takes about 60 s, and 9 s are left for trials"),
             Trial(setup=HALF, outcome="not here", because="cpu: no float16"),
@@ -157,6 +162,9 @@ def test_the_table_goes_to_stdout_and_talk_to_stderr(searches, capsys) -> None:
     assert "it takes about 60 s" in said.out
     assert "81%" in said.out
     assert "142 s of 180 s" in said.out
+    assert "float32 195 GFLOP/s, in products" in said.out
+    assert "0.5 before, 2.5 after" in said.out
+    assert "1 measured while the rate was still rising" in said.out
 
 
 def test_nothing_that_passed_is_exit_code_3(searches, capsys) -> None:
@@ -195,6 +203,9 @@ def test_what_cannot_be_is_refused_before_anything_is_loaded(searches, tmp_path)
         run("name", "--device", "abacus")
     with pytest.raises(UsageError, match="holds no images"):
         run("name", "--images", str(tmp_path))
+    for budget in ("0", "nan", "-3"):
+        with pytest.raises(UsageError, match="budget"):
+            run("name", "--budget", budget)
     assert searches.loaded == []
 
 

@@ -20,7 +20,7 @@ from snellen.cli import verdict
 from snellen.cli.main import cli, main
 from snellen.cli.verify import RUN, Asked
 from snellen.errors import ImageError, Unavailable
-from snellen.records.reading import read_trial
+from snellen.records.trials import read_trial
 
 
 @pytest.fixture

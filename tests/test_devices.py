@@ -11,11 +11,12 @@ import os
 import platform
 import sys
 import types
+from pathlib import Path
 
 import pytest
 import torch
 
-from snellen.devices import DTYPES, Device, processor, resolve
+from snellen.devices import DTYPES, Device, processor, quota, resolve
 from snellen.errors import DeviceUnavailable, MissingPackage, UnknownName, UsageError
 
 REAL = tuple(os.environ.get("SNELLEN_TEST_DEVICES", "cpu").split(","))
@@ -237,6 +238,7 @@ def test_a_processor_is_named_so_that_no_other_has_its_name(tmp_path) -> None:
 
 
 def test_the_cores_are_those_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quota, "processors", lambda: None)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 5, 6}, raising=False)
     assert processor.cores() == 3
     monkeypatch.delattr(os, "sched_getaffinity")
@@ -244,6 +246,65 @@ def test_the_cores_are_those_that_this_process_may_use(monkeypatch: pytest.Monke
     assert processor.cores() == 7
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert processor.cores() == 1
+
+
+def test_the_cores_are_no_more_than_a_container_has_time_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
+    for allowed, cores in ((None, 16), (32.0, 16), (2.0, 2), (2.5, 3), (0.25, 1)):
+        monkeypatch.setattr(quota, "processors", lambda allowed=allowed: allowed)
+        assert processor.cores() == cores
+
+
+V2 = "30 23 0:26 / /sys/fs/cgroup rw,relatime shared:4 - cgroup2 cgroup2 rw"
+V1 = "32 31 0:29 {} /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct"
+
+
+def system(root: Path, group: str, mounts: str, files: dict[str, str]) -> Path:
+    """Write what a system says of control groups into a folder."""
+    for name, text in {"proc/self/cgroup": group, "proc/self/mountinfo": mounts, **files}.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("group", "mounts", "files", "allowed"),
+    [
+        ("0::/", V2, {"sys/fs/cgroup/cpu.max": "150000 100000"}, 1.5),
+        ("0::/", V2, {"sys/fs/cgroup/cpu.max": "max 100000"}, None),
+        ("0::/", V2, {"sys/fs/cgroup/cpu.max": "nonsense"}, None),
+        ("0::/", V2, {}, None),
+        ("0::/a/b", V2, {"sys/fs/cgroup/a/b/cpu.max": "max 100000", "sys/fs/cgroup/a/cpu.max": "400000 100000"}, 4.0),
+        ("0::/a/b", V2, {"sys/fs/cgroup/a/b/cpu.max": "1 1", "sys/fs/cgroup/a/cpu.max": "4 1"}, 1.0),
+        ("0::/a", V2, {"sys/fs/cgroup/b/cpu.max": "100000 100000"}, None),  # another's
+        (
+            "8:memory:/x\n3:cpu,cpuacct:/docker/1",
+            V1.format("/docker/1"),
+            {
+                "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us": "200000",
+                "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000",
+            },
+            2.0,
+        ),
+        (
+            "3:cpu,cpuacct:/docker/1\n0::/",
+            f"{V1.format('/')}\n{V2}",
+            {
+                "sys/fs/cgroup/cpu,cpuacct/docker/1/cpu.cfs_quota_us": "50000",
+                "sys/fs/cgroup/cpu,cpuacct/docker/1/cpu.cfs_period_us": "100000",
+                "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us": "-1",
+                "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000",
+            },
+            0.5,
+        ),
+        ("3:cpuset:/", V1.format("/"), {}, None),
+        ("", "", {}, None),
+    ],
+)
+def test_the_time_that_control_groups_allow(tmp_path: Path, group, mounts, files, allowed) -> None:
+    assert quota.processors(system(tmp_path, group, mounts, files)) == allowed
+    assert quota.processors(tmp_path / "nowhere") is None
 
 
 def test_the_system_keeps_no_lists(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -478,11 +478,13 @@ def test_json_lines(tmp_path):
     assert rows[0]["model"] == {
         "variant": "fake",
         "library": "timm",
-        "weights": "seed:0",
+        "weights": "seed:0, drawn at random: these numbers mean nothing",
         "digest": None,
         "recipe": "squash 2 nearest",
         "recipe_hash": "abc",
         "dtype": "float32",
+        "device": "cpu",
+        "runtime": "eager",
     }
     assert rows[0]["notes"] == list(ROWS[0][0].notes)
 

@@ -21,7 +21,15 @@ import torch
 from click.testing import CliRunner
 
 from snellen.cli.export import export as command
-from snellen.errors import DeviceUnavailable, InputError, MissingPackage, Unavailable, UnknownName, UsageError
+from snellen.errors import (
+    CandidateError,
+    DeviceUnavailable,
+    InputError,
+    MissingPackage,
+    Unavailable,
+    UnknownName,
+    UsageError,
+)
 from snellen.model.model import Model
 from snellen.records import Origin
 from snellen.records.plan import Layout
@@ -134,6 +142,9 @@ def test_large_weights_lie_beside_the_file(tmp_path: Path, monkeypatch) -> None:
 def test_a_full_disk_is_said(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="cannot be written"):
         onnx_file.write(exports(), tmp_path / "absent" / "model.onnx")
+    (tmp_path / "model.bin").symlink_to("/dev/full")
+    with pytest.raises(Unavailable, match="cannot write"):
+        files.write(model(), tmp_path / "model.xml", "openvino")
 
 
 # ---- exporting, and the check of what was written
@@ -142,7 +153,7 @@ def test_a_full_disk_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["small.onnx", "small.xml"])
 def test_what_is_exported_was_run_first(name: str, tmp_path: Path) -> None:
     said: list[str] = []
-    record = exported.export(model(), tmp_path / name, progress=said.append)
+    record = exported.export(model(), str(tmp_path / name), progress=said.append)
     assert record.outcome == "pass"
     assert 0 < record.worst < 1
     assert record.figures["pooled_error"] <= record.figures["pooled_limit"]
@@ -159,6 +170,27 @@ def test_what_is_exported_was_run_first(name: str, tmp_path: Path) -> None:
         assert not too_far(runner.run(pictures()).named(), outputs())
         with pytest.raises(UsageError, match="shows no stages"):
             runner.run(pictures(), lambda _, x: x)
+    runner.close()  # a second time, which is harmless
+
+
+def test_an_openvino_file_needs_no_other_file(tmp_path: Path, monkeypatch) -> None:
+    import openvino
+
+    record = exported.export(model(), tmp_path / "a.xml")
+    assert {Path(file).name for file in record.files} == {"a.xml", "a.bin"}
+    network = openvino.Core().read_model(tmp_path / "a.xml")
+    named = {name for output in network.outputs for name in output.get_names()}
+    assert set(record.outputs) <= named
+    for output in network.outputs:
+        output.get_tensor().set_names({f"not_{name}" for name in output.get_names()})
+    openvino.save_model(network, tmp_path / "b.xml", compress_to_fp16=False)
+    with pytest.raises(CandidateError, match="names no output patches, pooled"):
+        files.Exported(tmp_path / "b.xml", "openvino", model())
+    monkeypatch.setattr(files, "OUTPUTS", ("patches",))
+    failed = exported.export(model(), tmp_path / "c.xml")
+    assert (failed.outcome, failed.files) == ("fail", ())
+    assert "names no output pooled" in failed.because
+    assert not list(tmp_path.glob("c*"))
 
 
 def facts_in(path: Path) -> dict[str, str]:

@@ -15,7 +15,7 @@ from emulated import Emulated
 from faults.subjects import AIM, CONVNEXT, DINOV3, GOOGLE, REG4, model, photographs, subjects
 from snellen import devices
 from snellen.encoders.build import build
-from snellen.errors import UsageError
+from snellen.errors import CandidateError, UsageError
 from snellen.runtimes.eager import Eager
 from snellen.verification import glance, likeness, trusted
 from snellen.verification.glance import prepare
@@ -259,15 +259,46 @@ def test_the_figures_of_8_bits_are_those_a_person_can_read():
         assert 0.8 < figures[name] <= 1
         assert figures[name] - 0.05 <= figures[f"{name}_bfloat16"] <= 1
         assert figures[f"{name}_limit"] < figures[name]
-    assert "images_kept" not in figures  # three images have no nearest half to speak of
 
 
-def test_from_four_images_on_their_own_neighbours_are_counted():
-    found = prepare(model_of(DINOV3), photographs(SUBJECTS[DINOV3], 4), ("int8",)).judge(
-        runner_of(DINOV3, "int8"), "int8"
-    )
-    assert found.outcome == "pass"
-    assert found.figures["images_kept"] >= 0.75
+def nearly_alike(dtype):
+    """Return a glance at images of which the last two differ by less than bfloat16 tells."""
+    pixels = photographs(SUBJECTS[DINOV3], 3)
+    pixels[2] = pixels[1] + 1e-3 * torch.randn(pixels[1].shape, generator=torch.Generator().manual_seed(0))
+    return prepare(model_of(DINOV3), pixels, (dtype,))
+
+
+def swapped(at):
+    """Return a fault: two rows of a whole batch of vectors change places."""
+
+    def change(parts):
+        parts[1][at] = parts[1][at[::-1]].copy()
+        return parts
+
+    return embedding(change)
+
+
+def test_images_that_are_nearly_alike_are_no_fault_of_a_correct_runner():
+    runner = runner_of(DINOV3, "bfloat16")
+    swapped([0, 1])(runner)  # of images 2 and 1: what its rounding may do to them as well
+    judged = nearly_alike("bfloat16").judge(runner, "bfloat16")
+    assert judged.outcome == "pass", judged
+    assert "the order of images was not judged for 1 of their pairs" in judged.because
+
+
+@pytest.mark.parametrize(("dtype", "at"), [("bfloat16", [1, 2]), ("float32", [0, 1])])
+def test_the_order_of_images_that_can_be_told_is_judged_beside_some_that_cannot(dtype, at):
+    runner = runner_of(DINOV3, dtype)
+    swapped(at)(runner)
+    judged = nearly_alike(dtype).judge(runner, dtype)
+    assert judged.outcome == "fail"
+    assert "belong to the images" in judged.because
+
+
+def test_a_scale_that_cannot_be_told_is_no_scale_that_is_right():
+    golden = {"patches": torch.zeros(2, 3, 4, dtype=torch.float64), "pooled": torch.ones(2, 4, dtype=torch.float64)}
+    with pytest.raises(CandidateError, match="the scale of patches cannot be told"):
+        likeness.figures({name: x + 1 for name, x in golden.items()}, golden)
 
 
 def test_nothing_is_judged_by_a_run_that_is_off_itself(monkeypatch):

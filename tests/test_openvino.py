@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,12 +28,13 @@ from bad_cases.making import SMALL
 from fakes import picture
 from small_folder import RECIPE, ask, calibration, embedded, pixels, quantised, saved, written
 from snellen import cache, devices
-from snellen.errors import DeviceUnavailable, MissingPackage, Unavailable, UsageError
+from snellen.errors import DeviceUnavailable, InputError, MissingPackage, SnellenError, Unavailable, UsageError
 from snellen.images import decode
 from snellen.records.plan import Layout, Setup
 from snellen.runtimes import graph, make
 from snellen.runtimes.opening import embedder
-from snellen.runtimes.openvino import convert, quantise, session, store
+from snellen.runtimes.openvino import convert, files, quantise, runner, session, store
+from snellen.runtimes.openvino.executed import Executed
 from snellen.runtimes.openvino.runner import OpenVINO
 
 CPU = devices.resolve("cpu")
@@ -48,7 +57,24 @@ def photo(tmp_path: Path) -> str:
 
 
 def entries(root: Path, kind: str) -> list[Path]:
-    return sorted((root / "entries" / kind).iterdir())
+    place = root / "entries" / kind
+    return sorted(place.iterdir()) if place.exists() else []
+
+
+def opened(folder: Path, dtype: str = "float32", **more) -> OpenVINO:
+    """Open a runner of the folder's encoder."""
+    return OpenVINO(snellen.load(folder, recipe=RECIPE), CPU, dtype, **more)
+
+
+@contextmanager
+def full_disk(room: int) -> Iterator[None]:
+    """Let no file become larger than ``room`` bytes: what is written beyond fails, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def network(folder: Path) -> Path:
@@ -57,7 +83,7 @@ def network(folder: Path) -> Path:
     at = folder.parent / "network"
     at.mkdir()
     convert.write(graph.exported(model.encoder, (28, 28)), at)
-    return at / session.NETWORK
+    return at / files.NETWORK
 
 
 PROCESS = """
@@ -135,13 +161,88 @@ def test_one_network_serves_both_dtypes_and_each_is_compiled_once(folder: Path, 
 
 
 @pytest.mark.parametrize("kind", ["networks", "compiled"])
-def test_a_damaged_entry_is_made_again(folder: Path, own_cache: Path, kind: str) -> None:
+def test_a_truncated_entry_is_made_again(folder: Path, own_cache: Path, kind: str) -> None:
     before = embedded(ask(folder))
     for file in (own_cache / "entries" / kind).rglob("*"):
         if file.suffix in (".bin", ".blob"):
             file.chmod(0o600)
             os.truncate(file, file.stat().st_size // 2)
     assert (embedded(ask(folder)) == before).all()
+
+
+def damage(entry: Path) -> None:
+    """Fill the constants of a kept network with zeros; its size stays."""
+    file = next(entry.glob("*.bin"))
+    file.chmod(0o600)
+    file.write_bytes(bytes(file.stat().st_size))
+
+
+def test_a_network_that_cannot_be_read_is_dropped_and_converted_again(folder: Path, own_cache: Path) -> None:
+    with opened(folder) as first:
+        before = next(first.vectors([pixels()]))
+    (entry,) = entries(own_cache, "networks")
+    damage(entry)
+    held = cache.find("networks", entry.name)
+    assert held is not None  # its size is what it was
+    with pytest.raises(files.Unreadable, match=r"OpenVINO cannot read .*network\.xml"):
+        store.Stored(held, "float32", Layout(streams=1))
+    assert cache.find("networks", entry.name) is None
+    with opened(folder) as again:
+        assert (next(again.vectors([pixels()])) == before).all()
+        damage(entry)
+    with opened(folder) as again:  # which drops it itself
+        assert (next(again.vectors([pixels()])) == before).all()
+
+
+def test_an_eight_bit_network_is_made_again_of_one_that_cannot_be_read_either(folder: Path, own_cache: Path) -> None:
+    before = quantised(folder, calibration())
+    exact, lossy = sorted(entries(own_cache, "networks"), key=lambda entry: (entry / quantise.METHOD).exists())
+    damage(exact)
+    (lossy / files.OUTPUTS).write_bytes(bytes((lossy / files.OUTPUTS).stat().st_size))
+    assert np.allclose(quantised(folder, calibration()), before, rtol=1e-5)
+    assert len(entries(own_cache, "networks")) == 2
+
+
+def test_a_disk_without_room_for_what_is_compiled_is_met_once_and_said(folder: Path, own_cache: Path) -> None:
+    runner = opened(folder)
+    name = runner.network((28, 28))
+
+    def stored() -> store.Stored:
+        held = cache.find("networks", name)
+        assert held is not None
+        return store.Stored(held, "float32", Layout(streams=1))
+
+    with full_disk(20_000):
+        first = stored()
+    assert "OpenVINO left no file" in first.note
+    expected = next(first.vectors([pixels()]))
+    assert entries(own_cache, "compiled") == []  # nothing is kept that says so for ever
+    assert list((own_cache / "drafts").iterdir()) == []
+    second, third = stored(), stored()  # which makes it, and which finds it
+    assert (second.note, third.note, third.session.reused) == ("", "", True)
+    assert (next(third.vectors([pixels()])) == expected).all()
+    assert [path.suffix for path in entries(own_cache, "compiled")[0].iterdir() if path.suffix == ".blob"] == [".blob"]
+
+
+def test_what_is_not_read_again_is_not_kept_either(folder: Path, own_cache: Path, monkeypatch) -> None:
+    monkeypatch.setattr(session.Session, "reused", property(lambda self: False))
+    with opened(folder) as runner:
+        assert len(next(runner.vectors([pixels()]))) == 2
+        assert "does not read" in runner._at((28, 28)).note
+    assert entries(own_cache, "compiled") == []
+
+
+def test_a_disk_without_room_for_a_network_is_refused_in_words(folder: Path, own_cache: Path) -> None:
+    refused = r"OpenVINO cannot write (.|\n)*expected: (.|\n)*with room(.|\n)*SNELLEN_CACHE"
+    with opened(folder) as runner, full_disk(1000), pytest.raises(Unavailable, match=refused):
+        runner.run(torch.from_numpy(pixels()))
+    assert entries(own_cache, "networks") == []
+    with opened(folder) as runner:
+        runner.network((28, 28))
+    runner = opened(folder, "int8", calibration=calibration())
+    with full_disk(1000), pytest.raises(Unavailable, match=refused):
+        runner.network((28, 28))
+    assert len(entries(own_cache, "networks")) == 1
 
 
 def test_a_kept_network_that_was_evicted_is_made_again(folder: Path, own_cache: Path) -> None:
@@ -155,7 +256,7 @@ def test_every_slice_to_the_end_has_a_number(folder: Path) -> None:
     network(folder)
     from openvino import Core
 
-    model = Core().read_model(folder.parent / "network" / session.NETWORK)
+    model = Core().read_model(folder.parent / "network" / files.NETWORK)
     ends = [
         node.input_value(2).get_node().data.ravel()
         for node in model.get_ops()
@@ -189,6 +290,9 @@ def test_a_compiled_form_with_other_numbers_is_refused(folder, own_cache, monkey
     into.mkdir()
     store._compile(path, "float32", into)
     assert [file.name for file in into.iterdir()] == [store.UNFIT]
+    with opened(folder) as runner:
+        assert "other numbers" in runner._at((28, 28)).note  # it is said
+        assert len(next(runner.vectors([pixels()]))) == 2
     monkeypatch.setattr(session.Session, "run", honest)
     other = own_cache.parent / "again"
     other.mkdir()
@@ -229,10 +333,10 @@ def test_float16_is_refused_where_bfloat16_would_be_run_in_its_place(folder: Pat
 )
 def test_what_counts_as_executed(products: dict[str, int], dtype: str, accepted: bool) -> None:
     if accepted:
-        session.Executed(products).check(dtype, "a CPU")
+        Executed(products).check(dtype, "a CPU")
     else:
         with pytest.raises(DeviceUnavailable, match=r"a CPU: (\d in|none)"):
-            session.Executed(products).check(dtype, "a CPU")
+            Executed(products).check(dtype, "a CPU")
 
 
 def test_other_devices_and_dtypes_are_refused(folder: Path) -> None:
@@ -253,6 +357,252 @@ def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyP
     monkeypatch.delitem(sys.modules, "openvino")
     with pytest.raises(MissingPackage, match=r"pip install 'snellen\[int8\]'"):
         embedder(ask(folder, dtype="int8"))
+
+
+def test_what_openvino_does_not_compile_is_refused_in_words(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, package = network(folder), session.openvino()
+
+    class Core:
+        """OpenVINO where a variable forbids what it needs."""
+
+        def __init__(self) -> None:
+            self.read_model, self.get_property = package.Core().read_model, package.Core().get_property
+
+        def compile_model(self, *_: object) -> None:
+            raise RuntimeError("Exception from src/core.cpp:132:\nException from src/plugin.cpp:59:\nno descriptors\n")
+
+    monkeypatch.setattr(session, "openvino", lambda: SimpleNamespace(Core=Core))
+    with pytest.raises(DeviceUnavailable, match=r"does not compile .* in float32 on .*: no descriptors\n") as caught:
+        session.Session(path, "float32", Layout(streams=1))
+    assert "src/" not in str(caught.value)
+    damage(path.parent)
+    with pytest.raises(files.Unreadable, match="expected: a network as it was written"):
+        session.Session(path, "float32", Layout(streams=1))
+
+
+# ---- several callers
+
+
+def batches(count: int, start: int = 0) -> list[np.ndarray]:
+    return [pixels(1 + index % 3) + 0.1 * index for index in range(start, start + count)]
+
+
+def alone(runner: OpenVINO, given: list[np.ndarray]) -> list[np.ndarray]:
+    """Return the vectors of batches one after another, each with nothing else under way."""
+    return [next(runner.vectors([batch])) for batch in given]
+
+
+def same(found: list[np.ndarray], expected: list[np.ndarray]) -> bool:
+    return len(found) == len(expected) and all(map(np.array_equal, found, expected))
+
+
+@pytest.fixture
+def two(folder: Path) -> Iterator[OpenVINO]:
+    """A runner of two streams."""
+    with opened(folder, layout=Layout(streams=2)) as runner:
+        yield runner
+
+
+def test_generators_that_take_turns_do_not_take_each_others_vectors(two: OpenVINO) -> None:
+    mine, theirs = batches(12), batches(12, 50)
+    expected = alone(two, mine), alone(two, theirs)
+    assert not same(*expected)
+    pairs = list(zip(two.vectors(mine), two.vectors(theirs), strict=True))
+    assert same([first for first, _ in pairs], expected[0])
+    assert same([second for _, second in pairs], expected[1])
+
+
+def test_a_generator_that_waits_keeps_its_vectors_while_others_run(two: OpenVINO) -> None:
+    mine, theirs = batches(12), batches(12, 50)
+    expected = alone(two, mine), alone(two, theirs)
+    waiting = two.vectors(mine)
+    found = [next(waiting)]
+    ran = [two.run(torch.from_numpy(batch)).pooled.numpy() for batch in theirs]
+    assert same(list(two.vectors(theirs)), expected[1])
+    assert same([*found, *waiting], expected[0])
+    assert same(ran, expected[1])
+
+
+def test_a_source_may_use_the_runner_itself(two: OpenVINO) -> None:
+    inner = []
+
+    def source() -> Iterator[np.ndarray]:
+        for batch in batches(9):
+            inner.append(two.run(torch.from_numpy(batch)).pooled.numpy())
+            yield batch
+
+    assert same(list(two.vectors(source())), alone(two, batches(9)))
+    assert same(inner, alone(two, batches(9)))
+
+
+def test_threads_do_not_take_each_others_vectors(two: OpenVINO) -> None:
+    given = [batches(15, start) for start in (0, 100, 200, 300)]
+    expected = [alone(two, each) for each in given]
+
+    def whole(each: list[np.ndarray]) -> list[np.ndarray]:
+        return list(two.vectors(each))
+
+    def one_by_one(each: list[np.ndarray]) -> list[np.ndarray]:
+        return [two.run(torch.from_numpy(batch)).pooled.numpy() for batch in each]
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda do, each: do(each), [whole, one_by_one, whole, one_by_one], given))
+    assert all(map(same, found, expected))
+
+
+def test_requests_are_used_again(two: OpenVINO) -> None:
+    for _ in range(3):
+        list(two.vectors(batches(12)))
+        next(two.vectors(batches(12)))  # and left
+    assert len(two._at((28, 28)).session._free) <= 2 * session.WAITING
+    with pytest.raises(InputError):
+        two.run(torch.zeros(1, 1, 28, 28))
+    assert len(two._at((28, 28)).session._free) <= 2 * session.WAITING
+
+
+def test_a_size_that_makes_room_is_still_there_for_who_uses_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "OPEN", 1)
+    with opened(folder) as one:
+        expected = alone(one, batches(9))
+        waiting = one.vectors(batches(9))
+        found = [next(waiting)]
+        one.run(torch.zeros(1, 3, 42, 42))
+        assert list(one._open) == [(42, 42)]
+        assert same([*found, *waiting], expected)
+
+
+def forked(work: Callable[[], object]) -> str:
+    """Return how a call ends in a forked process; "it hangs" where it does not."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+            said = "it returns"
+        except BaseException as error:  # noqa: BLE001
+            said = f"{type(error).__name__}: {error}"
+        os.write(writing, said.encode())
+        os._exit(0)
+    os.close(writing)
+    for _ in range(200):
+        if os.waitpid(child, os.WNOHANG)[0]:
+            break
+        time.sleep(0.05)
+    else:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        return "it hangs"
+    with os.fdopen(reading) as stream:
+        return stream.read()
+
+
+def test_a_forked_process_is_refused_instead_of_hanging(folder: Path, two: OpenVINO) -> None:
+    path = network(folder)
+    given = torch.from_numpy(pixels())
+    expected = two.run(given).pooled
+    paused = two.vectors(batches(12))
+    next(paused)
+
+    def at_once() -> None:
+        two._at((28, 28)).session.run(pixels())
+
+    for work in (
+        lambda: two.run(given),
+        lambda: two.look(given),
+        lambda: list(two.vectors(batches(3))),
+        lambda: next(paused),
+        lambda: session.Session(path, "float32", Layout(streams=1)),
+        at_once,
+    ):
+        assert forked(work).startswith("UsageError: OpenVINO was used before this process was forked")
+    for work in (paused.close, two.close):
+        assert forked(work) == "it returns"
+    assert (two.run(given).pooled == expected).all()
+    assert same(list(paused), alone(two, batches(12))[1:])
+
+
+# ---- what is handed over
+
+
+WRONG = {
+    r"float64 of shape \[2, 3, 28, 28\]": pixels().astype(np.float64),
+    ">f4": pixels().astype(">f4"),
+    "uint8": np.zeros((2, 3, 28, 28), np.uint8),
+    r"shape \[2, 3, 28, 42\]": np.zeros((2, 3, 28, 42), np.float32),
+    r"shape \[2, 1, 28, 28\]": np.zeros((2, 1, 28, 28), np.float32),
+    r"shape \[3, 28, 28\]": np.zeros((3, 28, 28), np.float32),
+    r"shape \[\]": np.zeros((), np.float32),
+    "torch.float32": torch.zeros(2, 3, 28, 28),
+}
+
+
+def test_a_session_takes_float32_of_its_size_alone(folder: Path) -> None:
+    one = session.Session(network(folder), "float32", Layout(streams=1))
+    for seen, given in WRONG.items():
+        for attempt in (lambda given=given: one.run(given), lambda given=given: list(one.pooled([given]))):
+            with pytest.raises(InputError, match=rf"{seen}(.|\n)*expected: an array of float32 .*\[batch, 3, 28, 28\]"):
+                attempt()
+    laid_out = np.asfortranarray(pixels())
+    laid_out.flags.writeable = False
+    assert (one.run(laid_out)["pooled"] == one.run(pixels())["pooled"]).all()
+    assert one.run(pixels(2)[:0])["pooled"].shape == (0, 16)
+
+
+def test_a_runner_takes_every_floating_dtype_and_what_has_a_gradient(two: OpenVINO) -> None:
+    given = torch.from_numpy(pixels())
+    expected = two.run(given).pooled
+    assert (two.run(given.double()).pooled == expected).all()
+    assert (two.run(given.clone().requires_grad_()).pooled == expected).all()
+    half = given.bfloat16()
+    assert (two.run(half).pooled == two.run(half.float()).pooled).all()
+    assert (two.look(half)["pooled"] == two.look(half.float())["pooled"]).all()
+    for other in (torch.zeros(1, 3, 28, 28, dtype=torch.uint8), torch.zeros(1, 3, 28, 28, dtype=torch.complex64)):
+        for show in (two.run, two.look):
+            with pytest.raises(InputError, match=r"pixels are (uint8|complex64)(.|\n)*expected: floating-point"):
+                show(other)
+    with pytest.raises(InputError, match="is uint8 of shape"):
+        list(two.vectors([np.zeros((1, 3, 28, 28), np.uint8)]))
+
+
+def test_what_is_closed_says_so(folder: Path) -> None:
+    one = session.Session(network(folder), "float32", Layout(streams=1))
+    paused = one.pooled(batches(9))
+    next(paused)
+    one.close()
+    for attempt in (lambda: one.run(pixels()), lambda: list(one.pooled([pixels()])), lambda: list(paused)):
+        with pytest.raises(UsageError, match="this session is closed"):
+            attempt()
+    with opened(folder) as two:
+        given = torch.from_numpy(pixels())
+        two.run(given)
+    two.close()  # a second time
+    for attempt in (
+        lambda: two.run(given),
+        lambda: two.look(given),
+        lambda: two.network((28, 28)),
+        lambda: next(two.vectors([pixels()])),
+    ):
+        with pytest.raises(UsageError, match="this runner is closed"):
+            attempt()
+
+
+def test_a_runner_shows_one_network_whatever_becomes_of_the_parameters(folder: Path, own_cache: Path) -> None:
+    model = snellen.load(folder, recipe=RECIPE)
+    given = torch.from_numpy(pixels())
+    with make("openvino", model, CPU, "float32") as before:
+        ran, shown = before.run(given).pooled, before.look(given)["pooled"]
+    kept = entries(own_cache, "networks")
+    with make("openvino", model, CPU, "float32") as during:
+        assert (during.run(given).pooled == ran).all()
+        model.encoder.blocks[0].mlp.up.weight[0] *= -1
+        assert (during.look(given)["pooled"] == shown).all()
+        assert (during.run(given).pooled == ran).all()
+        with pytest.raises(SnellenError, match=r"parameters were changed(.|\n)*make a new runner"):
+            during.run(torch.zeros(1, 3, 42, 42))  # there is no network of this size
+    assert entries(own_cache, "networks") == kept  # none under another's name
+    with make("openvino", model, CPU, "float32") as after:
+        assert abs(after.run(given).pooled - ran).max() > 1e-3
+        assert abs(after.look(given)["pooled"] - after.run(given).pooled).max() < 1e-5
 
 
 # ---- batches under way
@@ -288,16 +638,72 @@ def test_no_more_batches_are_taken_than_there_are_requests(folder: Path) -> None
         assert len(next(runner.vectors([pixels(3)]))) == 3
 
 
-def test_an_error_in_the_middle_of_batches_comes_through(folder: Path) -> None:
-    def failing():
-        yield pixels(1)
+def test_an_error_comes_after_the_vectors_of_every_batch_before_it(two: OpenVINO) -> None:
+    def failing(good: int) -> Iterator[np.ndarray]:
+        yield from batches(good)
         raise RuntimeError("the disk is gone")
 
-    with (
-        make("openvino", snellen.load(folder, recipe=RECIPE), CPU, "float32") as runner,
-        pytest.raises(RuntimeError, match="the disk is gone"),
+    wrong = np.zeros((1, 3, 30, 30), np.float32)
+    for good, source, error in (
+        *((good, failing(good), "the disk is gone") for good in (0, 1, 3, 9)),
+        *((good, chain(batches(good), [wrong]), "30 x 30") for good in (0, 3)),
+        *((good, chain(batches(good), [pixels().astype(np.float64)], batches(2)), "float64") for good in (0, 3)),
     ):
-        list(runner.vectors(failing()))
+        expected = alone(two, batches(good))
+        found: list[np.ndarray] = []
+        with pytest.raises((RuntimeError, InputError), match=error):
+            collect(two.vectors(source), found)
+        assert same(found, expected)
+
+
+def collect(vectors: Iterator[np.ndarray], found: list[np.ndarray]) -> None:
+    """Put vectors into a list that stays when an error comes."""
+    for each in vectors:
+        found.append(each)
+
+
+class Request:
+    """A request of OpenVINO's, that may fail."""
+
+    def __init__(self, own, number: int, fails: tuple[int, ...]) -> None:
+        self.own, self.fails, self.waited = own, number in fails, 0
+
+    def start_async(self, *arguments, **options) -> None:
+        self.own.start_async(*arguments, **options)
+
+    def wait(self) -> None:
+        self.own.wait()
+        self.waited += 1
+        if self.fails:
+            raise RuntimeError("the request failed")
+
+    def get_output_tensor(self, place: int):
+        return self.own.get_output_tensor(place)
+
+
+def test_all_requests_are_waited_for_though_one_fails(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = session.Session(network(folder), "float32", Layout(streams=2))
+    expected = list(one.pooled(batches(4)))
+    take, made = session.Session._take, []
+
+    def lend(self: session.Session) -> Request:
+        own = take(self)
+        made.append(Request(getattr(own, "own", own), len(made), fails=(1,)))
+        return made[-1]
+
+    monkeypatch.setattr(session.Session, "_take", lend)
+    vectors, found = one.pooled(batches(9)), []
+    with pytest.raises(RuntimeError, match="the request failed"):
+        collect(vectors, found)
+    assert same(found, expected[:1])
+    assert len(made) > 3
+    assert all(request.waited for request in made)
+    assert len(one._free) == 4  # none is lost
+    made.clear()
+    vectors = one.pooled(batches(9))
+    next(vectors)
+    vectors.close()
+    assert all(request.waited for request in made)
 
 
 # ---- 8 bits

@@ -12,7 +12,8 @@ import trial_records
 from fakes import RECORD
 from snellen.errors import UsageError
 from snellen.records.model import ModelRecord
-from snellen.records.reading import _READERS, plain, read, read_trial
+from snellen.records.reading import _READERS, plain, read
+from snellen.records.trials import read_trial
 from snellen.records.verify import Error, Metrics, TrialRecord
 
 

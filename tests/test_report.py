@@ -318,7 +318,7 @@ def test_reports_import_no_torch() -> None:
     program = (
         "import sys; sys.path.insert(0, 'tests'); import trial_records\n"
         "from snellen.report import junit, terminal\n"
-        "from snellen.records.reading import read_trial\n"
+        "from snellen.records.trials import read_trial\n"
         "record = read_trial(trial_records.lowered().to_dict()); terminal.trial(record); junit.trial(record)\n"
         "print([name for name in ('torch', 'numpy', 'rich', 'PIL') if name in sys.modules])"
     )

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from snellen.records.reading import read_trial
+from snellen.records.trials import read_trial
 from snellen.records.verify import (
     CandidateRecord,
     Error,

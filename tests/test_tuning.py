@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,15 +21,17 @@ from PIL import Image
 
 import small_folder
 import snellen
+import snellen.tuning.apart as apart_module
 import snellen.tuning.shown as shown_module
 from small_folder import RECIPE, ask, quantised, saved, written
 from snellen import devices
-from snellen.devices import simulated
+from snellen.devices import processor, simulated
 from snellen.errors import CandidateError, ImageError, MissingPackage, Unavailable, UnknownName, UsageError
 from snellen.images import decode
 from snellen.records import Choice
 from snellen.records.plan import Layout, Plan, Setup
 from snellen.records.reading import plain
+from snellen.records.timing import Ceiling
 from snellen.records.tuning import Trial
 from snellen.report import tuning as report
 from snellen.runtimes import RUNTIMES, plans
@@ -32,16 +39,18 @@ from snellen.runtimes.base import Runner
 from snellen.runtimes.eager import Eager
 from snellen.runtimes.opening import embedder
 from snellen.runtimes.openvino.quantise import UNSEEN
-from snellen.timing import ceiling
+from snellen.timing import ceiling, memory
 from snellen.tuning import budget as budgets
-from snellen.tuning import candidates, final, wire
+from snellen.tuning import candidates, child, ending, final, wire
 from snellen.tuning.apart import Apart, Processes
 from snellen.tuning.budget import Budget
+from snellen.tuning.ceilings import PROBE, Ceilings
 from snellen.tuning.folder import lay_down, take_up
 from snellen.tuning.opened import Stopped
 from snellen.tuning.shown import packed, shown, unpacked
 from snellen.tuning.trials import is_better
 from snellen.tuning.tuner import tune
+from snellen.verification import inputs
 from test_runtimes import CASES, Case, model_of, perturbed
 
 CPU = devices.resolve("cpu")
@@ -79,6 +88,43 @@ class Shifting(Paced):
 
 class ShiftingFive(Shifting):
     only = 5  # more than the verification looks at
+
+
+class Remembering(Paced):
+    """Slow, but for what it was shown before, by the bytes of the pixels."""
+
+    def key(self, pixels):
+        return pixels.tobytes()
+
+    def vectors(self, batches):
+        self.known = getattr(self, "known", {})
+        for pixels in batches:
+            if self.key(pixels) not in self.known:
+                (self.known[self.key(pixels)],) = super().vectors([pixels])
+            yield self.known[self.key(pixels)]
+
+
+class RememberingPlaces(Remembering):
+    """Goes by where pixels lie."""
+
+    def key(self, pixels):
+        return id(pixels), len(pixels)
+
+
+class Ceasing(Paced):
+    """Computes nothing any more from its tenth batch on: in the midst of the first measurement."""
+
+    def changed(self, rows, number):
+        return rows if number < 10 else np.zeros_like(rows)
+
+
+class CeasingLater(Paced):
+    """Computes nothing any more once it is tired."""
+
+    tired = False
+
+    def changed(self, rows, number):
+        return np.zeros_like(rows) if self.tired else rows
 
 
 class Tiring(Paced):
@@ -149,13 +195,14 @@ def test_a_faster_one_that_is_the_same_is_picked_and_kept(model) -> None:
     record, _ = tuned(model, fast, progress=told.append)
     assert [trial.setup for trial in record.trials] == [DEFAULT, OTHER]
     assert [trial.outcome for trial in record.trials] == ["passed", "passed"]
-    assert record.picked == trial_of(record)
+    assert record.plan is not None
+    assert record.plan.setup == trial_of(record).setup
     assert record.final is not None
     assert record.final.least > 1
     assert len(record.final.images_per_s) == len(record.final.default_images_per_s) >= 3
     assert record.exit_code == 0
-    assert record.plan == plans.find(record.plan.digest, model.recipe.hash, "cpu", "throughput")
-    assert record.plan == plans.find(record.plan.digest, model.recipe.hash, "cpu")
+    assert record.plan == plans.look(record.plan.digest, model.recipe.hash, "cpu", "throughput").plan
+    assert record.plan == plans.look(record.plan.digest, model.recipe.hash, "cpu").plan
     assert any("verifying" in line and "s left" in line for line in told)
     assert trial_of(record).batch == 5
     assert sorted(record.images) == sorted(UNSEEN)
@@ -164,7 +211,7 @@ def test_a_faster_one_that_is_the_same_is_picked_and_kept(model) -> None:
 
 
 def test_a_slower_one_is_not_picked(model) -> None:
-    record, _ = tuned(model, lambda model: Paced(model, wait=3 * SLOW))
+    record, _ = tuned(model, lambda model: Paced(model, wait=10 * SLOW))
     assert trial_of(record).outcome == "passed"
     assert record.plan.setup == DEFAULT
     assert "none of the others that were measured and may be picked is better (1)" in record.choice.reason
@@ -207,6 +254,164 @@ def test_what_is_made_wrong_is_discarded_and_not_measured(model, other, because)
     assert record.plan.setup == DEFAULT
 
 
+def test_one_that_answers_from_memory_is_measured_at_what_computing_takes(model) -> None:
+    """It would be hundreds of times faster on the same batches again."""
+    record, _ = tuned(model, lambda model: Remembering(model, wait=10 * SLOW))
+    found = trial_of(record)
+    assert found.outcome == "passed"
+    assert found.images_per_s <= 5 / (10 * SLOW)
+    assert record.plan.setup == DEFAULT
+
+
+@pytest.mark.parametrize("kind", [RememberingPlaces, Ceasing])
+@pytest.mark.parametrize("goal", ["throughput", "latency"])
+def test_what_was_not_computed_while_it_was_measured_is_discarded(model, kind, goal) -> None:
+    record, _ = tuned(model, lambda model: kind(model, wait=FAST), goal=goal)
+    found = trial_of(record)
+    assert found.outcome == "failed"
+    assert "what it gave while it was measured" in found.because
+    assert (found.images_per_s, found.latency_s) == (None, None)
+    assert record.plan.setup == DEFAULT
+
+
+@pytest.mark.parametrize(("spoilt", "picked"), [("best", DEFAULT), ("default", OTHER), ("both", None)])
+def test_what_is_no_longer_computed_in_the_final_is_not_picked(model, monkeypatch, spoilt, picked) -> None:
+    real = final._tried
+
+    def tried(search, best, opened, default):
+        opened.runner.tired = spoilt in {"best", "both"}
+        default[1].runner.tired = spoilt in {"default", "both"}
+        return real(search, best, opened, default)
+
+    monkeypatch.setattr(final, "_tried", tried)
+    record, _ = tuned(model, lambda model: CeasingLater(model, wait=FAST), CeasingLater)
+    assert (record.plan and record.plan.setup) == picked
+    failed = {trial.setup for trial in record.trials if trial.outcome == "failed"}
+    assert failed == {"best": {OTHER}, "default": {DEFAULT}, "both": {DEFAULT, OTHER}}[spoilt]
+    assert all("in the final" in trial.because for trial in record.trials if trial.outcome == "failed")
+    assert "is not that of its images" in record.choice.reason
+
+
+def test_a_rate_above_what_the_machine_can_is_no_rate(model, monkeypatch) -> None:
+    real = ceiling.measured
+
+    def slow(*arguments, **settings):
+        found = real(*arguments, **settings)
+        return found if settings.get("side") == PROBE else replace(found, operations_per_s=1e3)
+
+    monkeypatch.setattr(ceiling, "measured", slow)
+    record, _ = tuned(model, fast)
+    assert [trial.outcome for trial in record.trials] == ["failed", "failed"]
+    assert all("it does not compute" in trial.because for trial in record.trials)
+    assert record.plan is None
+
+
+def test_a_ceiling_that_was_disturbed_is_measured_again(monkeypatch) -> None:
+    rates, sides = iter([10.0, 12.0, 40.0]), []
+
+    def measured(dtype, *, device, side):
+        sides.append(side)
+        return Ceiling(dtype=dtype, device=device.name, operations_per_s=next(rates), side=side)
+
+    monkeypatch.setattr(ceiling, "measured", measured)
+    budget = Budget(seconds=1e12, began=0, clock=lambda: 0.0)
+    ceilings = Ceilings(CPU, budget, 10.0)
+    ceilings.measure("float32")
+    assert ceilings.share("float32", 11.0, 1.2) == 1.1
+    assert ceilings.share("float32", 30.0, 1.2) == 0.75
+    assert sides == [64, 64, 128]
+    assert ceilings.found["float32"].operations_per_s == 40.0
+
+
+def test_a_lead_by_a_hair_is_no_lead(model, monkeypatch) -> None:
+    monkeypatch.setattr(final, "AHEAD", 1e9)
+    record, _ = tuned(model, fast)
+    assert record.final.least > 1
+    assert record.plan.setup == DEFAULT
+    assert "that is less than" in record.choice.reason
+
+
+def test_the_default_spelt_out_is_no_candidate(model) -> None:
+    cores = processor.cores()
+    twin = Setup(runtime="openvino", layout=Layout(batch=3, streams=cores, threads=cores))
+    other = Setup(runtime="openvino", layout=Layout(batch=2, streams=cores))
+    record, _ = tuned(model, fast, setups=[twin, other])
+    assert [trial.outcome for trial in record.trials] == ["passed", "skipped", "passed"]
+    assert "spelt out" in trial_of(record, twin).because
+    assert "not tried to the end" not in record.choice.reason
+
+
+def test_what_is_opened_anew_for_the_final_is_looked_at_anew(model, monkeypatch) -> None:
+    made = []
+
+    def other(model):
+        made.append(fast(model) if not made else Shifting(model, wait=FAST))
+        return made[-1]
+
+    real = final.pick
+
+    def pick(search):
+        search.best = (search.best[0], None)
+        return real(search)
+
+    monkeypatch.setattr(final, "pick", pick)
+    record, _ = tuned(model, other)
+    assert len(made) == 2
+    assert "opened again for the final" in trial_of(record).because
+    assert record.plan.setup == DEFAULT
+
+
+def test_the_record_says_what_it_rests_on(model) -> None:
+    record, _ = tuned(model, fast)
+    first, other = record.trials
+    assert (other.beside, first.beside) == ((str(DEFAULT),), ())
+    assert isinstance(other.steady, bool)
+    assert other.warm_batches >= 2
+    (one,) = record.ceilings
+    assert (one.dtype, one.side, len(one.samples_s)) == ("float32", 64, ceiling.REPEATS)
+    assert len(record.load_before) == len(record.load_after) == 3
+
+
+def test_a_dtype_that_is_refused_is_said_of_every_setup(model, monkeypatch) -> None:
+    group = candidates.Group(runtime="eager", dtype="float16", batches=(1, 2))
+    monkeypatch.setattr("snellen.tuning.tuner.kinds.grouped", lambda _: (group,))
+    record, make = tuned(model, fast)
+    assert [trial.setup for trial in record.trials[1:]] == list(group.setups)
+    assert {trial.outcome for trial in record.trials[1:]} == {"not here"}
+    assert set(make.made) == {"openvino"}
+
+
+def test_the_runtime_is_asked_what_it_computes_in_and_not_the_device(monkeypatch) -> None:
+    group = candidates.Group(runtime="openvino", dtype="float16")
+    assert "float16" in CPU.refused()
+    monkeypatch.setattr("snellen.runtimes.CHECKS", {"openvino": lambda device, dtype: None})
+    assert candidates.refused(group, CPU) == ""
+    assert candidates.refused(replace(group, runtime="eager"), CPU)
+
+    def refuses(device, dtype):
+        raise Unavailable(f"no {dtype}")
+
+    monkeypatch.setattr("snellen.runtimes.CHECKS", {"openvino": refuses})
+    assert candidates.refused(replace(group, dtype="bfloat16"), CPU) == "no bfloat16"
+
+
+def test_memory_is_that_of_measuring(model) -> None:
+    """A process that held much while it was verified does not hold it while it is measured."""
+    runner = fast(model)
+    held = np.ones(16_000_000)  # 128 MB
+    before = child.peak(runner)
+    del held
+    _, peak = child.watched(runner, lambda: None)
+    assert peak < before - 64_000_000
+    _, peak = child.watched(runner, lambda: np.ones(16_000_000).sum())
+    assert peak > before - 64_000_000
+
+
+def test_a_peak_that_cannot_start_anew_is_not_told(model, monkeypatch) -> None:
+    monkeypatch.setattr(memory, "reset_peak", lambda: False)
+    assert child.watched(fast(model), lambda: 1) == (1, None)
+
+
 def test_what_fails_is_not_embedded_with_after_the_verification(model) -> None:
     record, make = tuned(model, lambda model: Paced(model_of(CASES["vit"], perturbed("vit")[0]), wait=FAST))
     assert trial_of(record).outcome == "failed"
@@ -235,7 +440,7 @@ def test_nothing_that_passes_is_no_plan(model) -> None:
     wrong = model_of(CASES["vit"], perturbed("vit")[0])
     record, _ = tuned(model, lambda _: Paced(wrong), lambda _: Paced(wrong))
     assert [trial.outcome for trial in record.trials] == ["failed", "failed"]
-    assert (record.plan, record.picked, record.exit_code) == (None, None, 3)
+    assert (record.plan, record.exit_code) == (None, 3)
     assert "no candidate that may be picked passed" in record.choice.reason
     digest = "0" * 64
     assert plans.look(digest, model.recipe.hash, "cpu").plan is None
@@ -297,7 +502,7 @@ def test_a_full_memory_ends_the_larger_batches_and_keeps_the_smaller(model, monk
     monkeypatch.setattr("snellen.tuning.tuner.kinds.grouped", lambda _: (group,))
     # two images, so that the verification itself has no batch of three
     monkeypatch.setattr("snellen.tuning.running.IMAGES", (2, 2))
-    record, _ = tuned(model, lambda model: Full(model, wait=FAST))
+    record, _ = tuned(model, lambda model: Full(model, wait=FAST), lambda model: Paced(model, wait=6 * SLOW))
     assert [trial.outcome for trial in record.trials[1:]] == ["passed", "passed", "raised", "skipped"]
     assert record.plan.setup in group.setups[:2]  # opened anew for the final
 
@@ -372,6 +577,83 @@ def test_a_process_gives_what_the_runtime_gives_and_is_ended_in_time(model) -> N
         opens.close()
 
 
+def test_a_process_that_no_longer_reads_is_ended_in_time(model) -> None:
+    opens = Processes(model, CPU)
+    try:
+        with opens.open(Setup(runtime="eager"), time.monotonic() + 60) as apart:
+            os.kill(apart._process.pid, signal.SIGSTOP)
+            apart.until = time.monotonic() + 0.5
+            with pytest.raises(Stopped):  # far more than a pipe holds
+                apart.run(torch.zeros(400, 3, *model.recipe.size))
+            assert apart._process.poll() is not None
+    finally:
+        opens.close()
+
+
+def test_a_process_that_closes_its_output_and_stays_is_ended_in_time(model, monkeypatch) -> None:
+    monkeypatch.setattr(apart_module, "START", "import os, time; os.close(1); time.sleep(600)")
+    opens = Processes(model, CPU)
+    try:
+        with pytest.raises(Stopped):
+            opens.open(Setup(runtime="eager"), time.monotonic() + 1)
+    finally:
+        opens.close()
+
+
+def test_modules_of_the_folder_somebody_stands_in_are_not_imported(model, tmp_path, monkeypatch) -> None:
+    (tmp_path / "queue.py").write_text("raise RuntimeError('not the one that was meant')")
+    monkeypatch.chdir(tmp_path)
+    opens = Processes(model, CPU)
+    try:
+        opens.open(Setup(runtime="eager"), time.monotonic() + 60).close()
+    finally:
+        opens.close()
+
+
+PROGRAM = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from snellen.tuning import ending
+from snellen.tuning.apart import Processes
+from test_runtimes import CASES, model_of
+from snellen import devices
+with ending.orderly():
+    opens = Processes(model_of(CASES["vit"]), devices.resolve("cpu"))
+    try:
+        print("laid down", flush=True)
+        time.sleep(600)
+    finally:
+        opens.close()
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [("SIGTERM", 143), ("SIGHUP", 129), ("SIGKILL", -9)])
+def test_whatever_ends_a_search_the_weights_do_not_stay(model, tmp_path, number, code) -> None:
+    drafts = tmp_path / "cache" / "drafts"
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(Path(__file__).parent)], stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stdout.readline() == "laid down\n"
+        assert [path.name for path in drafts.glob("*/*")] != []
+        process.send_signal(getattr(signal, number))
+        assert process.wait(60) == code
+    if number == "SIGKILL":
+        Processes(model, CPU).close()  # the next one sweeps
+    assert list(drafts.iterdir()) == []
+
+
+def test_signals_that_somebody_handles_are_left_alone() -> None:
+    mine = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with ending.orderly():
+            assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+            assert signal.getsignal(signal.SIGHUP) not in {signal.SIG_DFL, signal.SIG_IGN}
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGTERM, mine)
+
+
 def test_a_process_that_takes_too_long_to_start_or_lacks_something_says_so(model) -> None:
     opens = Processes(model, CPU)
     try:
@@ -386,7 +668,7 @@ def test_a_process_that_takes_too_long_to_start_or_lacks_something_says_so(model
 def test_the_whole_of_it_in_processes_of_their_own(model, monkeypatch) -> None:
     monkeypatch.setattr(candidates, "default", lambda _: Setup(runtime="eager"))
     setups = [Setup(runtime="openvino", layout=Layout(batch=2, streams=1)), Setup(runtime="openvino", dtype="float16")]
-    record = tune(model, budget_s=60, candidates=setups)
+    record = tune(model, budget_s=300, candidates=setups)
     assert [trial.outcome for trial in record.trials] == ["passed", "passed", "not here"]
     assert all(trial.memory_bytes for trial in record.trials[:2])
     assert record.plan is not None
@@ -425,9 +707,40 @@ def test_8_bits_are_calibrated_on_other_images_than_they_are_judged_on(model, ph
 def test_the_same_image_twice_is_no_second_image(model, photos, tmp_path) -> None:
     shutil.copy(photos[0], tmp_path / "copy.png")  # judged on
     shutil.copy(photos[4], tmp_path / "again.png")  # calibrated on
-    more = [str(tmp_path / "copy.png"), photos[1], str(tmp_path / "again.png"), photos[4]]
+    more = [str(tmp_path / "copy.png"), photos[1], str(tmp_path / "again.png")]
     seen = shown([*photos[:5], *more, *photos[5:]], model.recipe, 4, eight_bit=True)
-    assert seen.calibrated == tuple(f"{number:02d}.png" if number else "again.png" for number in [4, *range(5, 12)])
+    assert seen.calibrated == tuple(f"{number:02d}.png" for number in range(4, 12))
+    assert "passed over, for the same image was named before: copy.png, 01.png, again.png" in seen.notes[-1]
+
+
+def test_the_first_different_images_are_judged_on(model, photos, tmp_path) -> None:
+    shutil.copy(photos[0], tmp_path / "copy.png")
+    given = [photos[0], str(tmp_path / "copy.png"), *photos[1:4]]
+    seen = shown(given, model.recipe, 3, eight_bit=False)
+    assert seen.names == ("00.png", "01.png", "02.png")
+    assert "copy.png" in seen.notes[-1]
+    assert torch.equal(seen.pixels, torch.stack([model.recipe.pixels(decode(path)) for path in photos[:3]]))
+    with pytest.raises(UsageError, match="1 image was named, and 1 copies"):
+        shown(given[:2], model.recipe, 3, eight_bit=False)
+
+
+def test_8_bits_are_not_judged_on_the_packages_images_that_they_are_calibrated_on(model, photos) -> None:
+    bundled = [str(inputs.PHOTOS / name) for name in ("astronaut.jpg", "clock.png")]
+    seen = shown([*bundled, *photos[:2]], model.recipe, 4, eight_bit=True)
+    assert (seen.names, seen.spoilt) == (("00.png", "01.png"), "")
+    assert "not verified with, for 8-bit networks are calibrated on them: astronaut.jpg, clock.png" in seen.notes[-1]
+    assert shown([*bundled, *photos[:2]], model.recipe, 4, eight_bit=False).names[:1] == ("astronaut.jpg",)
+    eight = replace(EIGHT, runtime="eager")
+
+    def fake(model):
+        return Paced(model, wait=FAST, claimed="int8")
+
+    record, make = tuned(model, fake, setups=[eight], images=bundled, allow=["int8"])
+    found = trial_of(record, eight)
+    assert found.outcome == "failed"
+    assert "judged on images that it was calibrated on (astronaut.jpg, clock.png)" in found.because
+    assert "eager" not in make.made
+    assert record.plan.setup == DEFAULT
 
 
 def test_too_few_images_are_said_and_the_packages_photographs_taken(model, photos) -> None:
@@ -458,7 +771,7 @@ def test_the_plan_says_which_images_8_bits_were_calibrated_on(model, photos) -> 
 
     record, make = tuned(model, fake, setups=[eight], images=photos, allow=["int8"])
     assert record.plan.setup == replace(eight, calibration=digest)
-    assert plans.find(record.plan.digest, model.recipe.hash, "cpu") == record.plan
+    assert plans.look(record.plan.digest, model.recipe.hash, "cpu").plan == record.plan
     assert record.images == ("00.png", "01.png", "02.png", "03.png")
     assert record.calibrated == tuple(f"{number:02d}.png" for number in range(4, 12))
     assert [getattr(images, "digest", images) for images in make.calibrations] == [None, digest]
@@ -466,6 +779,7 @@ def test_the_plan_says_which_images_8_bits_were_calibrated_on(model, photos) -> 
 
     record, make = tuned(model, fake, setups=[named], images=photos, allow=["int8"])
     assert (record.plan.setup, make.calibrations[1]) == (named, "0123")
+    assert any("images 0123: whether" in note for note in record.notes)
 
     record, make = tuned(model, fake, setups=[eight], images=photos[:7], allow=["int8"])
     assert (record.plan.setup, make.calibrations) == (eight, [None, None])
@@ -599,10 +913,10 @@ def plan(**changes) -> Plan:
 
 def test_a_plan_is_found_for_what_it_was_made_for_only() -> None:
     plans.save(plan())
-    assert plans.find("d1", "r1", "cpu", "latency") == plan()
-    assert plans.find("d1", "r1", "cpu") == plan()
+    assert plans.look("d1", "r1", "cpu", "latency").plan == plan()
+    assert plans.look("d1", "r1", "cpu").plan == plan()
     for other in (("d2", "r1", "cpu"), ("d1", "r2", "cpu"), ("d1", "r1", "cpu", "throughput")):
-        assert plans.find(*other) is None
+        assert plans.look(*other).plan is None
         assert "there is no plan" in plans.look(*other).because
 
 
@@ -612,8 +926,8 @@ def test_a_plan_of_other_versions_is_void_and_says_which(monkeypatch) -> None:
     assert looked.plan is None
     assert "the plan for latency is void: openvino was 1." in looked.because
     plans.save(plan())
-    real = plans.metadata.version
-    monkeypatch.setattr(plans.metadata, "version", lambda name: "9.9" if name == "torch" else real(name))
+    real = plans.version
+    monkeypatch.setattr(plans, "version", lambda name: "9.9" if name == "torch" else real(name))
     assert "torch was" in plans.look("d1", "r1", "cpu").because
 
 

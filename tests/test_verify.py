@@ -22,7 +22,7 @@ from snellen.devices import resolve
 from snellen.devices.rounding import PRECISIONS, lower
 from snellen.devices.switches import Switch
 from snellen.errors import CandidateError, InputError, SnellenError, UnknownName, UsageError
-from snellen.records.reading import read_trial
+from snellen.records.trials import read_trial
 from snellen.records.verify import Error
 from snellen.verification import limits, rules, selftest, trusted
 from snellen.verification.golden import compute, noises
@@ -637,7 +637,7 @@ def test_a_saved_record_is_judged_again_by_any_rule_without_torch(tmp_path):
     assert [rules.apply(name, again) for name in rules.RULES] == list(record.verdicts)
     code = (
         "import json, sys\n"
-        "from snellen.records.reading import read_trial\n"
+        "from snellen.records.trials import read_trial\n"
         "from snellen.verification import rules\n"
         f"record = read_trial(json.load(open({str(file)!r})))\n"
         "print(rules.apply('calibrated', record).outcome, rules.apply('abs-1e-2', record).outcome)\n"

@@ -1,12 +1,13 @@
 """Measure snellen beside its peers: timm, transformers, torch.compile and ONNX Runtime, in one run, in alternation.
 
-    make bench-peers                                     everything (an hour and more on two cores)
+    make bench-peers                                     everything (about half an hour on two cores)
     .venv-peers/bin/python tools/bench_peers.py --quick  the smallest encoder, briefly; written to out/benchmarks
     ... --models SMALL --parts rates --only snellen timm part of it
     ... --page                                           write the page again from what was measured before
 
 Out: docs/benchmarks/raw.json, every sample, and docs/benchmarks.md, written from it. What is measured again replaces
-what was measured before; parts that are not are kept, if they are of the same machine.
+what was measured before; parts, encoders and cases that are not are kept, if they are of the same machine. What falls
+is left out, with the reason, and after every round all samples are written.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -24,11 +26,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tools"))
+sys.path.append(str(ROOT / "tools"))
 
 from peers import cold, operators, page  # noqa: E402
 from peers.alternate import ends, rates  # noqa: E402
 from peers.cases import SMALL, SUBJECTS, THREADS  # noqa: E402
+from peers.channel import WorkerError  # noqa: E402
 from peers.photos import photographs  # noqa: E402
 from snellen.timing import machine  # noqa: E402
 
@@ -45,8 +48,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--only", nargs="+", default=(), metavar="CASE", help="a peer, a dtype, or both: 'timm float32'"
     )
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=5.0, help="of one measurement, warm-up not counted")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=4.0, help="of one turn, its warm-up among them")
     parser.add_argument("--int8-all", action="store_true", help="8 bits for every encoder, not for the ViT-S/16 alone")
     parser.add_argument("--quick", action="store_true", help="one small encoder, two short rounds, into out/benchmarks")
     parser.add_argument("--page", action="store_true", help="measure nothing, write the page")
@@ -92,31 +95,69 @@ def read(path: Path) -> Raw:
 
 
 def measured(told: argparse.Namespace, raw: Raw, path: Path, folder: Path) -> None:
-    """Measure part after part; after each, what there is is written."""
+    """Measure part after part; what falls is noted, and what there is is written all the while."""
     subjects = [subject for subject in SUBJECTS if any(name in subject.name for name in told.models)]
     log = path.with_name("workers.log")
     log.parent.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)
 
-    def part(name: str, into: Raw, key: str, act: Callable[[], Raw]) -> None:
+    def save() -> None:
+        draft = path.with_suffix(".draft")
+        draft.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
+        draft.replace(path)
+
+    def part(name: str, key: str, into: Raw, act: Callable[[Raw], None]) -> None:
         print(f"{name}: {key}", file=sys.stderr, flush=True)
         begin = time.monotonic()
-        into[key] = {"made_at": datetime.now(timezone.utc).isoformat(timespec="seconds"), **act()}
+        into.pop("error", None)
+        into["made_at"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        try:
+            act(into)
+        except (WorkerError, RuntimeError, OSError, subprocess.SubprocessError) as error:
+            into["error"] = f"{type(error).__name__}: {error}"
+            print(f"  {into['error']}", file=sys.stderr, flush=True)
         print(f"  {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
-        path.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
+        prune(into)
+        save()
 
     if "rates" in told.parts:
         for subject in subjects:
-            part("rates", raw["subjects"], subject.name, lambda subject=subject: rates(subject, told, log))
+            into = raw["subjects"][subject.name] = renewed(raw["subjects"].get(subject.name))
+            part("rates", subject.name, into, lambda into, subject=subject: rates(subject, told, log, into, save))
     if "ends" in told.parts:
         photographs(folder / "photographs")
         for subject in subjects:
-            run = lambda subject=subject: ends(subject, told, folder / "photographs", log)  # noqa: E731
-            part("from files", raw["ends"], subject.name, run)
+            run = lambda into, subject=subject: ends(subject, told, folder / "photographs", log, into, save)  # noqa: E731
+            part("from files", subject.name, raw["ends"].setdefault(subject.name, {}), run)
     if "cold" in told.parts:
-        part("cold starts", raw, "cold", lambda: cold.cold_starts(folder, told.rounds))
+        part(
+            "cold",
+            "starts",
+            raw.setdefault("cold", {}),
+            lambda into: into.update(cold.cold_starts(folder, told.rounds)),
+        )
     if "memory" in told.parts and not told.quick:
-        part("memory", raw, "memory", lambda: cold.memory(folder))
+        part("memory", "peaks", raw.setdefault("memory", {}), lambda into: into.update(cold.memory(folder)))
+    save()
+
+
+def renewed(before: Raw | None) -> Raw:
+    """Return an empty run that keeps the one before it, and those that it kept."""
+    if before is None:
+        return {"cases": {}}
+    earlier = before.pop("earlier", [])
+    return {"cases": {}, "earlier": [before, *earlier]}
+
+
+def prune(run: Raw) -> None:
+    """Let go of earlier runs all of whose cases were tried again."""
+    known, kept = set(run.get("cases", ())), []
+    for one in run.pop("earlier", ()):
+        if set(one["cases"]) - known:
+            kept.append(one)
+            known |= set(one["cases"])
+    if kept:
+        run["earlier"] = kept
 
 
 if __name__ == "__main__":

@@ -1,47 +1,97 @@
-"""All cases of an encoder in alternation: each in a worker of its own, told in turn to measure."""
+"""All cases of an encoder in alternation: each in a worker of its own, told in turn to measure.
+
+A case that falls is left out, with the reason, and the others go on; after every round what there is can be kept.
+"""
 
 from __future__ import annotations
 
 import argparse
+import random
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from peers.cases import CEILINGS, ENDS, THREADS, Case, Subject, cases_of
+from peers.cases import CEILINGS, ENDS, SCOUT_S, THREADS, Case, Subject, cases_of
 from peers.channel import Load, Worker, WorkerError
-from snellen.records.timing import Rounds
-from snellen.timing.rates import interleaved
 
 Raw = dict[str, Any]
+Turns = dict[str, Callable[[float], float]]
+Act = Callable[[], None]
 
 
-def rates(subject: Subject, told: argparse.Namespace, log: Path) -> Raw:
+def rates(subject: Subject, told: argparse.Namespace, log: Path, into: Raw, save: Act) -> None:
     """Measure every case and the ceilings of matrix products, round by round."""
     ceiling = Worker(log, kind="ceiling", threads=THREADS)
     workers: dict[str, Worker] = {}
-    raw: Raw = {"rounds": told.rounds, "seconds": told.seconds, "cases": {}, "ceilings": {}}
+    into |= {"rounds": told.rounds, "seconds": told.seconds, "cases": {}, "ceilings": {}}
+    parts = subject.int8 or told.int8_all
     try:
         for case in cases_of(subject, tuple(told.only), int8_all=told.int8_all):
-            _start(case, subject, workers, raw, told.seconds / 2, log)
+            print(f"  {case.name}", file=sys.stderr, flush=True)
+            worker = started(case, subject, into["cases"], parts, log)
+            if worker is not None:
+                workers[case.name] = worker
         everyone = [ceiling, *workers.values()]
-        turns: dict[str, Callable[[float], float]] = {}
-        for name, worker in workers.items():
-            turns[name] = _case(worker, everyone, raw["cases"][name])
+        turns: Turns = {name: _case(worker, everyone, into["cases"][name]) for name, worker in workers.items()}
         for dtype in CEILINGS:
-            raw["ceilings"][dtype] = []
-            turns[f"ceiling {dtype}"] = _ceiling(ceiling, dtype, raw["ceilings"][dtype])
-        raw["table"] = asdict(_alternated(turns, told))
-        for name, worker in workers.items():
-            count(raw, name)
-            if name.startswith("snellen"):
-                raw["cases"][name] |= _asked(worker, "embed")
+            turns[f"ceiling {dtype}"] = _ceiling(ceiling, dtype, into["ceilings"].setdefault(dtype, []))
+
+        def finish() -> None:
+            for name, case in into["cases"].items():
+                if case.get("rounds"):
+                    count(into, name)
+            save()
+
+        alternated(turns, told, into, finish)
     finally:
         for worker in (ceiling, *workers.values()):
             worker.close()
-    return raw
+
+
+def started(case: Case, subject: Subject, into: Raw, parts: bool, log: Path) -> Worker | None:
+    """Start a case's worker, find its batch and see what it computes; note why where that cannot be done."""
+    spec = {"name": subject.name, "side": subject.side, "peer": case.peer, "dtype": case.dtype}
+    worker = None
+    try:
+        worker = Worker(log, kind="peer", threads=THREADS, **spec)
+        found = {**worker.about, **worker.ask("scout", seconds=SCOUT_S), "rounds": []}
+        into[case.name] = found | worker.ask("embed", batch=found["kept"][0], parts=parts)
+    except WorkerError as error:
+        if worker is not None:
+            worker.close()
+        into[case.name] = {"error": str(error)}
+        return None
+    return worker
+
+
+def alternated(turns: Turns, told: argparse.Namespace, into: Raw, finish: Act) -> None:
+    """Give all their turn once a round, in an order drawn anew; who falls is dropped from the rounds before, too."""
+    drawn, alive = random.Random(0), dict(turns)
+    table = into["table"] = {"values": [], "orders": []}
+    for _ in range(told.rounds):
+        order = drawn.sample(list(turns), len(turns))
+        values: dict[str, float] = {}
+        for name in [name for name in order if name in alive]:
+            try:
+                values[name] = alive[name](told.seconds)
+            except WorkerError as error:
+                drop(into, name, str(error))
+                del alive[name]
+        table["orders"].append(order)
+        table["values"].append(values)
+        finish()
+
+
+def drop(into: Raw, name: str, reason: str) -> None:
+    """Leave a case out of all rounds, and keep why; of ceilings and of parts of a whole only what is there is kept."""
+    for values in into["table"]["values"]:
+        values.pop(name, None)
+    if name in into.get("cases", {}):
+        into["cases"][name] = {"error": f"in round {len(into['table']['values']) + 1}: {reason}"}
+    else:
+        into["error"] = f"{name}: {reason}"
 
 
 def count(raw: Raw, name: str) -> None:
@@ -56,51 +106,36 @@ def count(raw: Raw, name: str) -> None:
         values[name] = found[case["counted"]]["images_per_s"]
 
 
-def ends(subject: Subject, told: argparse.Namespace, folder: Path, log: Path) -> Raw:
+def ends(subject: Subject, told: argparse.Namespace, folder: Path, log: Path, into: Raw, save: Act) -> None:
     """Measure decoding alone, the model alone and both together, for every dtype."""
-    raw: Raw = {"rounds": told.rounds, "seconds": told.seconds, "cases": {}}
+    into |= {"rounds": told.rounds, "seconds": told.seconds}
+    cases = into.setdefault("cases", {})
     only = set(told.only) & set(ENDS) or set(ENDS)
     for dtype in ENDS:
         if dtype not in only or (dtype == "int8" and not (subject.int8 or told.int8_all)):
             continue
+        worker = None
         try:
             worker = Worker(log, kind="end", name=subject.name, dtype=dtype, folder=str(folder), threads=THREADS)
+            found = {**worker.about, "rounds": {"decode": [], "model": [], "end": []}}
+            alternated(_end(worker, found["rounds"]), told, found, lambda: None)
+            cases[dtype] = found
         except WorkerError as error:
-            raw["cases"][dtype] = {"error": str(error)}
-            continue
-        try:
-            found = raw["cases"][dtype] = {**worker.about, "rounds": {"decode": [], "model": [], "end": []}}
-            found["table"] = asdict(_alternated(_end(worker, found["rounds"]), told))
+            cases[dtype] = {"error": str(error)}
         finally:
-            worker.close()
-    return raw
-
-
-def _start(case: Case, subject: Subject, workers: dict[str, Worker], raw: Raw, seconds: float, log: Path) -> None:
-    """Start a case's worker and let it look for its best batch; what cannot be measured is noted with the reason."""
-    print(f"  {case.name}", file=sys.stderr, flush=True)
-    spec = {"name": subject.name, "side": subject.side, "peer": case.peer, "dtype": case.dtype}
-    try:
-        worker = Worker(log, kind="peer", threads=THREADS, batches=case.batches, **spec)
-    except WorkerError as error:
-        raw["cases"][case.name] = {"error": str(error)}
-        return
-    try:
-        raw["cases"][case.name] = {**worker.about, **worker.ask("scout", seconds=seconds), "rounds": []}
-        workers[case.name] = worker
-    except WorkerError as error:
-        worker.close()
-        raw["cases"][case.name] = {"error": str(error)}
+            if worker is not None:
+                worker.close()
+        save()
 
 
 def _case(worker: Worker, everyone: list[Worker], into: Raw) -> Callable[[float], float]:
-    """Return what measures a case once: every batch it kept; which of them counts is seen in the end, see ``count``."""
+    """Return what measures a case once: the batches it kept share its turn; which of them counts, ``count`` says."""
 
     def turn(seconds: float) -> float:
         found: Raw = {}
         for batch in into["kept"]:
             load = Load(worker, [other for other in everyone if other is not worker])
-            rate = worker.ask("measure", batch=batch, seconds=seconds)
+            rate = worker.ask("measure", batch=batch, seconds=seconds / len(into["kept"]))
             found[str(batch)] = {**rate, "load": load.end()}
         into["rounds"].append(found)
         return max(rate["images_per_s"] for rate in found.values())
@@ -116,26 +151,15 @@ def _ceiling(worker: Worker, dtype: str, into: list[Raw]) -> Callable[[float], f
     return turn
 
 
-def _end(worker: Worker, into: dict[str, list[Raw]]) -> dict[str, Callable[[float], float]]:
+def _end(worker: Worker, into: dict[str, list[Raw]]) -> Turns:
     """Return what measures each of the three once."""
     expected = worker.ask("model", seconds=1.0)["images_per_s"]
 
     def turn(do: str, **arguments: Any) -> Callable[[float], float]:
         def measure(seconds: float) -> float:
-            into[do].append(worker.ask(do, seconds=seconds, **arguments))
+            into[do].append(worker.ask(do, seconds=seconds / 1.5, **arguments))
             return float(into[do][-1]["images_per_s"])
 
         return measure
 
     return {"decode": turn("decode"), "model": turn("model"), "end": turn("end", expected=expected)}
-
-
-def _alternated(turns: dict[str, Callable[[float], float]], told: argparse.Namespace) -> Rounds:
-    return interleaved(turns, told.rounds, told.seconds)
-
-
-def _asked(worker: Worker, do: str) -> Raw:
-    try:
-        return worker.ask(do)
-    except WorkerError as error:
-        return {f"{do}_error": str(error)}

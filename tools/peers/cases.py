@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
-THREADS = os.cpu_count() or 1
-"""Of every process while it is measured."""
+from snellen.devices import processor
+
+THREADS = processor.cores()
+"""Of every process while it is measured: the processors that may be used."""
 
 WEIGHTS = "seed:0"
 """Of every encoder: the same in every library."""
@@ -42,11 +43,10 @@ LARGE = "apple/aimv2-large-patch14-224-distilled"
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One way to run an encoder; the best of ``batches`` counts."""
+    """One way to run an encoder."""
 
     peer: str
     dtype: str
-    batches: tuple[int, ...]
 
     @property
     def name(self) -> str:
@@ -55,21 +55,32 @@ class Case:
 
 
 CASES = (
-    Case("timm", "float32", (1, 8)),
-    Case("transformers", "float32", (1, 8)),
-    Case("torch.compile", "float32", (1, 8)),
-    Case("ONNX Runtime", "float32", (1, 8)),
-    Case("snellen", "float32", (1, 2, 4)),
-    Case("timm", "bfloat16", (1, 8)),
-    Case("torch.compile", "bfloat16", (1, 8)),
-    Case("snellen", "bfloat16", (1, 2, 4)),
-    Case("snellen", "int8", (1, 2, 4)),
+    Case("timm", "float32"),
+    Case("transformers", "float32"),
+    Case("torch.compile", "float32"),
+    Case("ONNX Runtime", "float32"),
+    Case("snellen", "float32"),
+    Case("timm", "bfloat16"),
+    Case("torch.compile", "bfloat16"),
+    Case("snellen", "bfloat16"),
+    Case("snellen", "int8"),
 )
 
 CEILINGS = ("float32", "bfloat16")
 ENDS = ("float32", "bfloat16", "int8")  # dtypes that are measured from JPEG files
 
-CLOSE = 0.05  # a batch this little slower than the best one is measured in every round, too
+BATCHES = (1, 4, 8, 2)
+"""Tried for every case, in this order: the ends of the range first, for time may run out."""
+
+SCOUT_S = 0.7  # of one batch size
+SCOUTING_S = 35.0  # of all sizes of a case, its compiling among them; no further one is begun then
+TURN_S = 8.0  # a batch size of which one measurement would take longer is not tried
+
+BUILD_S = 180.0  # a case that has not been built by then is left out
+ANSWER_S = 240.0  # and one that does not answer for so long
+
+CLOSE = 0.03  # a batch this little slower than the best one is measured in every round, too
+KEPT = 2  # batches that share a case's turn, at most
 
 BUSY = 0.05  # of all processors' time: with more of it spent elsewhere a run says little, and the page says so
 
@@ -81,8 +92,15 @@ COLD_PART, COLD_S = 0.2, 0.8
 END_SHARE = 0.92
 WARM_WEIGHTS, FIRST_WEIGHTS = 2.3, 3.2
 
+APART = {"float32": 1e-4, "bfloat16": 3e-2}
+"""How far a case's vectors may lie from timm's in float32, relative to their size, for it to count as the same thing.
+
+8 bits are held to the limits of ``snellen.verification.likeness``.
+"""
+
 
 def cases_of(subject: Subject, only: tuple[str, ...], *, int8_all: bool) -> tuple[Case, ...]:
-    """Return the cases of an encoder; ``only`` names peers, dtypes or whole cases."""
+    """Return the cases of an encoder; ``only`` names peers, dtypes or whole cases, beside what ratios are to."""
     kept = [case for case in CASES if case.dtype != "int8" or subject.int8 or int8_all]
-    return tuple(case for case in kept if not only or {case.peer, case.dtype, case.name} & set(only))
+    wanted = {*only, BASELINE}
+    return tuple(case for case in kept if not only or {case.peer, case.dtype, case.name} & wanted)

@@ -5,11 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import queue
+import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
+
+from peers.cases import ANSWER_S, BUILD_S
 
 WORKER = Path(__file__).parent / "worker.py"
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -20,9 +25,9 @@ class WorkerError(Exception):
 
 
 class Worker:
-    """A process that waits on its standard input."""
+    """A process that waits on its standard input; one that does not answer in time is ended."""
 
-    def __init__(self, log: Path, **spec: Any) -> None:
+    def __init__(self, log: Path, *, build_s: float = BUILD_S, **spec: Any) -> None:
         self.spec = spec
         with log.open("ab") as errors:
             self.process = subprocess.Popen(
@@ -32,21 +37,24 @@ class Worker:
                 stderr=errors,
                 text=True,
                 env={**os.environ, "OMP_NUM_THREADS": str(spec["threads"]), "PYTHONWARNINGS": "ignore"},
+                start_new_session=True,  # so that what it starts can be ended with it
             )
+        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        threading.Thread(target=self._listen, daemon=True).start()
         try:
-            self.about = self._answer()
-        except WorkerError:
+            self.about = self._answer(build_s)
+        except BaseException:
             self.close()
             raise
 
-    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+    def ask(self, do: str, *, limit_s: float = ANSWER_S, **arguments: Any) -> dict[str, Any]:
         """Tell the worker what to do and wait for what it answers; raise WorkerError for an error there."""
         assert self.process.stdin is not None
         try:
             print(json.dumps({"do": do, **arguments}), file=self.process.stdin, flush=True)
         except (BrokenPipeError, ValueError) as error:  # it fell, or it was closed
             raise WorkerError(f"the process has ended ({self.process.poll()})") from error
-        return self._answer()
+        return self._answer(limit_s)
 
     def cpu_s(self) -> float:
         """Return the processor time it has used; 0 where the system does not tell or it is gone."""
@@ -59,19 +67,33 @@ class Worker:
     def close(self) -> None:
         """End the process: it has nothing more to read."""
         assert self.process.stdin is not None
-        assert self.process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
         try:
             self.process.wait(30)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.process.stdout.close()
+            self._kill()
 
-    def _answer(self) -> dict[str, Any]:
+    def _kill(self) -> None:
+        """End the process and what it started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def _listen(self) -> None:
+        """Hand on every line, and an empty one at the end."""
         assert self.process.stdout is not None
-        line = self.process.stdout.readline()
+        with self.process.stdout as answers:
+            for line in answers:
+                self._lines.put(line)
+        self._lines.put("")
+
+    def _answer(self, limit_s: float) -> dict[str, Any]:
+        try:
+            line = self._lines.get(timeout=limit_s)
+        except queue.Empty:
+            self._kill()
+            raise WorkerError(f"it did not answer within {limit_s:.0f} s") from None
         if not line:
             raise WorkerError(f"the process ended without an answer ({self.process.wait()})")
         found: dict[str, Any] = json.loads(line)

@@ -1,11 +1,13 @@
 """The peers, and snellen, as things that turn batches of pixels into vectors; runs in a worker.
 
-Every one has the same weights, drawn from seed 0, under the name that its own library has for the encoder.
+Every one has the same weights, those drawn from seed 0 for timm's name of an encoder, so that all compute the same
+network. transformers builds it under its own name, and its tokens are pooled as timm pools.
 """
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -17,12 +19,14 @@ import torch
 from torch import Tensor, nn
 
 import snellen
-from peers.cases import CLOSE, WEIGHTS
+from peers.cases import BATCHES, CLOSE, KEPT, SCOUTING_S, TURN_S, WEIGHTS
 from peers.operators import declare
 from snellen import devices, runtimes, zoo
+from snellen.encoders.config import ViTConfig
 from snellen.encoders.cost import operations
-from snellen.images import decode
+from snellen.model.loading import seeded_config
 from snellen.records.plan import Layout
+from snellen.runtimes.openvino.quantise import PHOTOS, UNSEEN
 from snellen.timing import memory, rates
 
 if TYPE_CHECKING:
@@ -32,7 +36,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-PHOTOS = Path(snellen.__file__).parent / "photos"
 CPU = devices.resolve("cpu")
 
 
@@ -41,15 +44,16 @@ class Peer:
 
     def __init__(self, spec: dict[str, Any]) -> None:
         self.side, self.threads, self.dtype, self.peer = spec["side"], spec["threads"], spec["dtype"], spec["peer"]
-        self.batches: list[int] = spec["batches"]
-        model = snellen.load(named(spec["name"], self.peer), weights=WEIGHTS)
+        self.name: str = spec["name"]
+        model = snellen.load(named(self.name, self.peer), weights=WEIGHTS)
         config, recipe = model.encoder.config, model.recipe
         self.about = {
             "operations": operations(config, self.side, self.side),
             "weights_bytes": sum(p.numel() * p.element_size() for p in model.encoder.parameters()),
             "recipe": recipe.text,
+            "called": named(self.name, self.peer),
         }
-        self.recipe = recipe
+        self.colours = tuple(np.array(values, np.float32)[:, None, None] for values in (recipe.mean, recipe.std))
         self.runner: Any = BUILD[self.peer](model, self)
 
     def describe(self) -> dict[str, Any]:
@@ -58,20 +62,37 @@ class Peer:
 
     def scout(self, seconds: float) -> dict[str, Any]:
         """Measure every batch shortly; keep the best, and those close to it."""
-        found = {batch: rates.stream(self.of(batch), self.pixels(batch), seconds) for batch in self.batches}
-        best = max(stream.images_per_s for stream in found.values())
-        kept = [batch for batch, stream in found.items() if stream.images_per_s >= (1 - CLOSE) * best]
-        return {"scout": {str(batch): asdict(stream) for batch, stream in found.items()}, "kept": kept}
+        begin = time.monotonic()
+        found: dict[int, Any] = {}
+        left: dict[str, str] = {}
+        for batch in BATCHES:
+            if found and time.monotonic() - begin > SCOUTING_S:
+                left[str(batch)] = "no time was left"
+            elif found and _expected_s(batch, list(found.values())) > TURN_S:
+                left[str(batch)] = "one measurement would take too long"
+            else:
+                list(self.of(batch).vectors(self.pixels(batch)[:1]))  # compiles, and wakes the threads
+                found[batch] = rates.stream(self.of(batch), self.pixels(batch), seconds)
+        ordered = sorted(found, key=lambda batch: -found[batch].images_per_s)
+        least = (1 - CLOSE) * found[ordered[0]].images_per_s
+        kept = [batch for batch in ordered[:KEPT] if found[batch].images_per_s >= least]
+        return {"scout": {str(batch): asdict(found[batch]) for batch in sorted(found)}, "kept": kept, "left": left}
 
     def measure(self, batch: int, seconds: float) -> dict[str, Any]:
-        """Measure one batch size."""
-        return rates.measure(self.of(batch), self.pixels(batch), seconds).to_dict()
+        """Measure one batch size; ``seconds`` are with its warm-up, which takes a third of them at most."""
+        return asdict(rates.stream(self.of(batch), self.pixels(batch), seconds / 1.5))
 
-    def embed(self) -> dict[str, Any]:
-        """Return the vectors of the package's photographs, each whole and in two halves."""
-        batches = [self.recipe.pixels(decode(part)).numpy()[None] for part in parts()]
-        rows = np.concatenate(list(self.of(self.batches[0]).vectors(batches)))
-        return {"vectors": rows.astype(float).round(7).tolist()}
+    def embed(self, batch: int, *, parts: bool) -> dict[str, Any]:
+        """Return the vectors of photographs that 8 bits were not calibrated on, as what is measured gives them."""
+        mean, std = self.colours
+        rows = []
+        for image in pictures(parts=parts):
+            small = np.asarray(image.resize((self.side, self.side)), np.float32)  # the same pixels for every case
+            rows.append((small.transpose(2, 0, 1) / 255 - mean) / std)
+        whole = np.stack(rows + rows[:1] * (-len(rows) % batch))  # full batches: nothing is compiled for another one
+        batches = [np.ascontiguousarray(whole[i : i + batch]) for i in range(0, len(whole), batch)]
+        found = np.concatenate(list(self.of(batch).vectors(batches)))[: len(rows)]
+        return {"vectors": [[float(f"{value:.8g}") for value in row] for row in found]}
 
     def of(self, batch: int) -> Any:
         """Return what runs batches of this size."""
@@ -154,41 +175,49 @@ class Timm(nn.Module):
 
 
 class Transformers(nn.Module):
-    """transformers' network up to its pooled vector, or to its first token where it pools nothing."""
+    """transformers' network up to its tokens, pooled as timm pools: the mean from ``first`` on, or the class token."""
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, first: int | None) -> None:
         super().__init__()
         self.module: Any = getattr(module, "vit", module)  # the trunk, where a classifier was drawn with it
+        self.first = first
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return vectors [B, D] of pixels [B, 3, h, w]."""
-        found = self.module(pixel_values=pixels)
-        pooled = found.get("pooler_output")
-        return found.last_hidden_state[:, 0] if pooled is None else pooled
+        tokens = self.module(pixel_values=pixels).last_hidden_state
+        return tokens[:, 0] if self.first is None else tokens[:, self.first :].mean(1)
+
+
+def _expected_s(batch: int, found: list[Any]) -> float:
+    """Return how long a measurement of a batch size takes at least, at the best rate so far of any few batches."""
+    under_way = max(stream.under_way for stream in found)
+    turns = 4 if under_way == 1 else 3 * under_way  # warm-up, what is counted, what is under way at the end
+    image_s = []
+    for stream in found:
+        times, few = [0.0, *stream.samples], min(under_way, len(stream.samples))
+        image_s += [(times[i + few] - times[i]) / few / stream.batch for i in range(len(times) - few)]
+    return float(turns * batch * min(image_s))
 
 
 def named(name: str, peer: str) -> str:
-    """Return the name that the peer's library has for an encoder."""
-    if peer == "snellen":
-        return name
+    """Return the name of what a peer builds for an encoder: transformers its own, all others timm's."""
     found = zoo.find(name).variant.name_in("transformers" if peer == "transformers" else "timm")
     if found is None:
         raise LookupError(f"{peer} has no name for {name}")
     return found
 
 
-def parts() -> Iterator[Any]:
-    """Yield the photographs, whole, and their left and right halves."""
+def pictures(*, parts: bool) -> Iterator[Any]:
+    """Yield the photographs whole and, if asked for, in quarters."""
     from PIL import Image
 
-    for path in sorted(path for path in PHOTOS.iterdir() if path.suffix in (".jpg", ".png")):
-        with Image.open(path) as opened:
+    for name in UNSEEN:
+        with Image.open(PHOTOS / name) as opened:
             image = opened.convert("RGB")
-        image.thumbnail((1024, 1024))
-        half = math.ceil(image.width / 2)
         yield image
-        yield image.crop((0, 0, half, image.height))
-        yield image.crop((image.width - half, 0, image.width, image.height))
+        x, y = math.ceil(image.width / 2), math.ceil(image.height / 2)
+        corners = ((0, 0, x, y), (x, 0, image.width, y), (0, y, x, image.height), (x, y, image.width, image.height))
+        yield from (image.crop(corner) for corner in corners if parts)
 
 
 def _timm(model: Model, peer: Peer) -> Torch:
@@ -199,8 +228,13 @@ def _timm(model: Model, peer: Peer) -> Torch:
 
 def _transformers(model: Model, peer: Peer) -> Torch:
     declare()
+    drawn = snellen.load(named(peer.name, "timm"), weights=WEIGHTS).encoder.state_dict()  # biases differ by the name
+    model.encoder.load_state_dict({name: drawn.get(name, own) for name, own in model.encoder.state_dict().items()})
+    del drawn
     guest: Any = runtimes.make("transformers", model, CPU, peer.dtype)
-    return Torch(Transformers(guest.module), peer.dtype, guest.version)
+    config = seeded_config(zoo.find(named(peer.name, "timm")))
+    first = config.prefix if isinstance(config, ViTConfig) and config.pool == "patch_mean" else None
+    return Torch(Transformers(guest.module, first), peer.dtype, guest.version)
 
 
 def _compiled(model: Model, peer: Peer) -> Torch:

@@ -8,7 +8,7 @@ from statistics import geometric_mean, median
 
 from peers import cases
 from peers.cases import SUBJECTS
-from peers.figures import Raw, ended, over, share
+from peers.figures import Raw, ended, over, share, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Promise:
     encoder: str
     measured: str
     wanted: str
-    verdict: str  # met, not met, not measured
+    verdict: str  # met, not met, not shown (to compute the same thing), not measured
 
 
 def promises(raw: Raw) -> Iterator[Promise]:
@@ -32,20 +32,27 @@ def promises(raw: Raw) -> Iterator[Promise]:
     yield from _memory(raw)
 
 
-def at_least(what: str, encoder: str, value: float | None, wanted: float, form: str = "{:.2f}") -> Promise:
-    """Judge a figure that should be large."""
-    return _judged(what, encoder, value, f"at least {form.format(wanted)}", value is not None and value >= wanted, form)
+def at_least(
+    what: str, encoder: str, value: float | None, wanted: float, form: str = "{:.2f}", *, same: bool = True
+) -> Promise:
+    """Judge a figure that should be large; ``same``: what it is of was seen to compute the same thing."""
+    good = value is not None and value >= wanted
+    return _judged(what, encoder, _written(value, form), f"at least {form.format(wanted)}", good=good, same=same)
 
 
 def at_most(what: str, encoder: str, value: float | None, wanted: float, form: str = "{:.2f}") -> Promise:
     """Judge a figure that should be small."""
-    return _judged(what, encoder, value, f"at most {form.format(wanted)}", value is not None and value <= wanted, form)
+    good = value is not None and value <= wanted
+    return _judged(what, encoder, _written(value, form), f"at most {form.format(wanted)}", good=good)
 
 
-def _judged(what: str, encoder: str, value: float | None, wanted: str, good: bool, form: str) -> Promise:
-    if value is None:
-        return Promise(what, encoder, "", wanted, "not measured")
-    return Promise(what, encoder, form.format(value), wanted, "met" if good else "**not met**")
+def _judged(what: str, encoder: str, measured: str, wanted: str, *, good: bool, same: bool = True) -> Promise:
+    verdict = ("met" if same else "**not shown**") if good else "**not met**"
+    return Promise(what, encoder, measured, wanted, verdict if measured else "not measured")
+
+
+def _written(value: float | None, form: str) -> str:
+    return "" if value is None else form.format(value)
 
 
 def _ratios(raw: Raw) -> Iterator[Promise]:
@@ -54,14 +61,17 @@ def _ratios(raw: Raw) -> Iterator[Promise]:
         ("bfloat16", cases.BFLOAT16_RATIO, cases.BFLOAT16_MEAN),
     )
     for dtype, each, mean in wanted:
-        found = [_over(raw, subject.name, f"snellen {dtype}") for subject in SUBJECTS]
-        for subject, value in zip(SUBJECTS, found, strict=True):
-            yield at_least(f"{dtype} over timm float32", f"`{subject.name}`", value, each)
+        name = f"snellen {dtype}"
+        found = [_over(raw, subject.name, name) for subject in SUBJECTS]
+        same = [_shown(raw, subject.name, name) for subject in SUBJECTS]
+        for subject, value, agrees in zip(SUBJECTS, found, same, strict=True):
+            yield at_least(f"{dtype} over timm float32", f"`{subject.name}`", value, each, same=agrees)
         measured = [value for value in found if value is not None]
         whole = geometric_mean(measured) if len(measured) == len(SUBJECTS) else None
-        yield at_least(f"{dtype} over timm float32", "geometric mean of all five", whole, mean)
+        yield at_least(f"{dtype} over timm float32", "geometric mean of all five", whole, mean, same=all(same))
     value = _over(raw, cases.SMALL, "snellen int8")
-    yield at_least("int8 over timm float32", f"`{cases.SMALL}`", value, cases.INT8_RATIO)
+    agrees = _shown(raw, cases.SMALL, "snellen int8")
+    yield at_least("int8 over timm float32", f"`{cases.SMALL}`", value, cases.INT8_RATIO, same=agrees)
 
 
 def _ahead(raw: Raw) -> Iterator[Promise]:
@@ -74,20 +84,24 @@ def _ahead(raw: Raw) -> Iterator[Promise]:
         for subject in SUBJECTS:
             value = _over(raw, subject.name, ours, theirs)
             good = value is not None and value > 1
-            yield _judged(f"{ours} over {theirs}", f"`{subject.name}`", value, "above 1", good, "{:.2f}")
+            same = _shown(raw, subject.name, ours, theirs)
+            found = _written(value, "{:.2f}")
+            yield _judged(f"{ours} over {theirs}", f"`{subject.name}`", found, "above 1", good=good, same=same)
 
 
 def _shares(raw: Raw) -> Iterator[Promise]:
     for subject in SUBJECTS:
         run = raw["subjects"].get(subject.name)
         for dtype, wanted in (("float32", cases.FLOAT32_SHARE), ("bfloat16", subject.bfloat16_share)):
-            value = share(run, f"snellen {dtype}") if run else None
-            yield at_least(f"share of the {dtype} ceiling", f"`{subject.name}`", value, wanted, "{:.1%}")
+            name = f"snellen {dtype}"
+            value = share(run, name) if run else None
+            same = _shown(raw, subject.name, name)
+            yield at_least(f"share of the {dtype} ceiling", f"`{subject.name}`", value, wanted, "{:.1%}", same=same)
 
 
 def _cold(raw: Raw) -> Iterator[Promise]:
     ours = part = None
-    if "cold" in raw:
+    if "rounds" in raw.get("cold", {}):
         middle = {name: median(run["first_s"] for run in runs) for name, runs in raw["cold"]["rounds"].items()}
         ours, part = middle["snellen"], middle["snellen"] / middle["timm"]
     yield at_most("cold start, seconds", f"`{cases.SMALL}`", ours, cases.COLD_S)
@@ -107,6 +121,8 @@ def _ends(raw: Raw) -> Iterator[Promise]:
 
 def _memory(raw: Raw) -> Iterator[Promise]:
     found = raw.get("memory")
+    if found is not None and "error" in found:
+        found = None
     for what, key, wanted in (
         ("peak memory of the first run over the weights", "first_bytes", cases.FIRST_WEIGHTS),
         ("peak memory with a warm cache over the weights", "warm_bytes", cases.WARM_WEIGHTS),
@@ -118,3 +134,8 @@ def _over(raw: Raw, subject: str, name: str, under: str = cases.BASELINE) -> flo
     run = raw["subjects"].get(subject)
     found = over(run, name, under) if run else None
     return None if found is None else found.median
+
+
+def _shown(raw: Raw, subject: str, *names: str) -> bool:
+    run = raw["subjects"].get(subject)
+    return run is not None and shown(run, *names)

@@ -74,7 +74,7 @@ def make(kind: str, key: str, fill: Callable[[Path], object]) -> Held:
 def remember(kind: str, key: str, document: Mapping[str, Any]) -> None:
     """Keep a JSON object; it replaces an older one at once. Raises Unavailable if it cannot be written."""
     base, place = root(), _document(kind, key)
-    text = json.dumps(dict(document), indent=1, ensure_ascii=False)
+    text = json.dumps(dict(document), indent=1)  # in ASCII: a path may hold bytes that are no text
     with drafts.Draft(base) as draft, reaching(base):
         with draft.path.open("x", encoding="utf-8") as file:
             file.write(text)

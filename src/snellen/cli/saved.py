@@ -56,7 +56,7 @@ def _compare(before: Verdict, after: Verdict | None) -> None:
 
 
 def _read(path: str) -> TrialRecord:
-    from snellen.records.reading import read_trial
+    from snellen.records.trials import read_trial
 
     expected, todo = "a record that snellen verify wrote: -o trial.json", "check the path"
     if not path:

@@ -17,7 +17,7 @@ import click
 
 from snellen.cli import options, show, verdict
 from snellen.errors import ImageError, Unavailable, UsageError
-from snellen.records.tuning import GOALS
+from snellen.records.plan import GOALS
 
 if TYPE_CHECKING:
     from snellen.records.tuning import TuneRecord
@@ -83,12 +83,13 @@ def tune(**given: Any) -> int:
 
 def _tuned(asked: Asked, began: float) -> TuneRecord:
     """Load the model in float32 on the CPU, where the golden is computed, and search; loading counts to the budget."""
-    from snellen import devices
     from snellen.embed.inputs import expand
     from snellen.model.loading import load
+    from snellen.tuning.tuner import checked
     from snellen.tuning.tuner import tune as search
 
-    devices.resolve(asked.device)
+    allow = ("int8",) if asked.int8 else ()
+    checked(asked.device, asked.goal, asked.budget, allow)
     images = list(expand(asked.images, sys.stdin.buffer)) if asked.images else None
     show.say("loading", quiet=asked.quiet)
     model = load(asked.model, weights=asked.weights, recipe=asked.recipe)
@@ -99,7 +100,7 @@ def _tuned(asked: Asked, began: float) -> TuneRecord:
             goal=asked.goal,
             budget_s=asked.budget,
             images=images,
-            allow=("int8",) if asked.int8 else (),
+            allow=allow,
             progress=lambda text: show.say(text, quiet=asked.quiet),
             began=began,
         )

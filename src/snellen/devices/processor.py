@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
+
+from snellen.devices import quota
 
 PROC = Path("/proc")
 """Where the system tells it, if it does."""
@@ -16,8 +19,13 @@ TELLING = ("model name", "CPU part", "cpu family", "model", "stepping")
 
 
 def cores() -> int:
-    """Count the processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Count the processors this process may use at once; where it may use but a part of their time, as many as fill it.
+
+    A part of a processor counts as one: without it that part of the time would never be used.
+    """
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    allowed = quota.processors()
+    return there if allowed is None else min(there, math.ceil(allowed))
 
 
 def told(proc: Path = PROC) -> dict[str, str]:

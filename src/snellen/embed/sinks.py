@@ -200,7 +200,8 @@ class Sink:
 def brief(record: ModelRecord) -> dict[str, str | None]:
     """Return what of ``record`` goes beside every row: what made the numbers, without the reasons."""
     origin = record.origin
-    weights = f"seed:{origin.seed}" if origin.kind == "seed" else origin.repo or origin.path or origin.kind
+    drawn = f"seed:{origin.seed}, drawn at random: these numbers mean nothing"
+    weights = origin.repo or origin.path or origin.kind if origin.trained else drawn
     return {
         "variant": record.variant,
         "library": record.library,
@@ -209,6 +210,8 @@ def brief(record: ModelRecord) -> dict[str, str | None]:
         "recipe": record.recipe,
         "recipe_hash": record.recipe_hash,
         "dtype": record.dtype,
+        "device": record.device,
+        "runtime": record.runtime,
     }
 
 

@@ -22,6 +22,7 @@ from snellen.model.source import Opened, PathName, opened, wanted
 from snellen.recipes import Recipe
 from snellen.recipes.foreign import from_processor, from_timm
 from snellen.records import Choice, ModelRecord, Origin
+from snellen.records.model import cast_notes
 from snellen.zoo import Named
 from snellen.zoo.conventions import UNPOOLED, config_for, recipe_for
 from snellen.zoo.labels import imagenet1k
@@ -64,11 +65,13 @@ def load(
         digest = fill(encoder, read_native(spelled, source.tensors, source.where))
         _check_absent(identity.named, config, encoder)
         record = _record(identity.named, chosen, place.name, dtype, source.origin)
-        notes = (*_dtype_note(source.tensors, dtype), *(f"ignored {key}: {because}" for key, because in ignored))
+        stored = _stored(source.tensors)
+        notes = (*cast_notes(stored, dtype), *(f"ignored {key}: {because}" for key, because in ignored))
         if source.origin.seed is not None:
             notes += (drawn_note(f"seed:{source.origin.seed}"),)
         dialect = identity.spelling.dialect.name
-        record = replace(record, dialect=dialect, digest=digest, choices=choices, notes=notes, name=os.fspath(name))
+        record = replace(record, dialect=dialect, digest=digest, stored=stored)
+        record = replace(record, choices=choices, notes=notes, name=os.fspath(name))
     return Model(encoder, chosen, record, _labels(identity, config))
 
 
@@ -146,9 +149,8 @@ def _check_absent(named: Named, config: EncoderConfig, encoder: Encoder) -> None
             )
 
 
-def _dtype_note(tensors: Tensors, dtype: str) -> tuple[str, ...]:
-    stored = sorted({tensors.dtype(key) for key in tensors if "float" in tensors.dtype(key)})
-    return () if stored == [dtype] else (f"stored as {', '.join(stored)}, run as {dtype}",)
+def _stored(tensors: Tensors) -> tuple[str, ...]:
+    return tuple(sorted({tensors.dtype(key) for key in tensors if "float" in tensors.dtype(key)}))
 
 
 def own_recipe(identity: Identity, source: Opened) -> Choice:

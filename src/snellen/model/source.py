@@ -96,8 +96,13 @@ def opened(weights: str, revision: str | None) -> Iterator[Opened]:
             processor=_processor(folder),
             origin=_origin(located, tensors.metadata.get(DRAWN)),
             where=f"'{weights}'",
-            choices=(Choice(str(located.origin), located.reason),),
+            choices=(found(located),),
         )
+
+
+def found(located: Located) -> Choice:
+    """Return where weights were found, and why there."""
+    return Choice(str(located.origin), located.reason)
 
 
 def _processor(folder: Path | None) -> dict[str, Any] | None:

@@ -29,7 +29,8 @@ def resize(pixels: NDArray[Any], step: Resize, height: int, width: int) -> NDArr
 
 def normalise(pixels: torch.Tensor, mean: Triple | None, std: Triple | None) -> torch.Tensor:
     """Turn uint8 [...,3,h,w] into float32 on the same device: divide by 255, subtract ``mean``, divide by ``std``."""
-    scaled = pixels.to(torch.float32).div(255)
+    whole = _constant((255.0,), pixels.device)  # by a number of Python's a GPU multiplies with the reciprocal
+    scaled = pixels.to(torch.float32).div(whole)
     if mean is None or std is None:
         return scaled
     means, stds = (_constant(three, pixels.device) for three in (mean, std))
@@ -37,7 +38,7 @@ def normalise(pixels: torch.Tensor, mean: Triple | None, std: Triple | None) -> 
 
 
 @lru_cache(maxsize=64)
-def _constant(three: Triple, device: torch.device) -> torch.Tensor:
-    """Return three numbers on a device, where they stay: copying them for each batch would wait for the one before."""
+def _constant(numbers: tuple[float, ...], device: torch.device) -> torch.Tensor:
+    """Return numbers on a device, where they stay: copying them for each batch would wait for the one before."""
     with torch.inference_mode(False):
-        return torch.tensor(three, dtype=torch.float32, device=device)
+        return torch.tensor(numbers, dtype=torch.float32, device=device)

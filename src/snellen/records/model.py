@@ -6,7 +6,7 @@ of one input image. Both are written beside the numbers, so that a file of embed
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 Status = Literal["done", "broken", "missing", "too_large"]
@@ -61,12 +61,24 @@ class ModelRecord:
     device: str
     version: str  # of snellen
     runtime: str = "eager"  # what executes it
+    stored: tuple[str, ...] = ()  # dtypes of the weights where they came from; none for drawn ones
     choices: tuple[Choice, ...] = ()
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as JSON-serialisable values."""
         return {"schema": "snellen.model/1", **asdict(self)}
+
+    def run_as(self, dtype: str, runtime: str) -> ModelRecord:
+        """Return the record of the same encoder, run by another runtime or in another dtype."""
+        before = cast_notes(self.stored, self.dtype)
+        notes = (*cast_notes(self.stored, dtype), *(note for note in self.notes if note not in before))
+        return replace(self, dtype=dtype, runtime=runtime, notes=notes)
+
+
+def cast_notes(stored: tuple[str, ...], dtype: str) -> tuple[str, ...]:
+    """Return what is said of weights that are run in another dtype than they were stored in."""
+    return () if stored in ((), (dtype,)) else (f"stored as {', '.join(stored)}, run as {dtype}",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

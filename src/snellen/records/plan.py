@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from snellen.errors import UsageError
 from snellen.records.model import Choice
@@ -23,6 +23,9 @@ FREE = Layout()
 
 
 SHOWN = 8  # digits of a digest
+
+Goal = Literal["throughput", "latency", "memory"]
+GOALS: tuple[Goal, ...] = ("throughput", "latency", "memory")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +56,7 @@ class Plan:
     """The setup that was proven and measured to be best for an encoder on a machine, for a goal."""
 
     setup: Setup
-    goal: str  # throughput, latency or memory
+    goal: str  # one of GOALS
     choice: Choice
     digest: str  # of the weights
     recipe_hash: str

@@ -16,35 +16,19 @@ from functools import cache
 from typing import Any, Literal, NoReturn, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from snellen.errors import UsageError
-from snellen.records.verify import SCHEMA, Error, ImageMetrics, Metrics, TrialRecord
 
 T = TypeVar("T")
 
-MARKER = "SIMULATED"
-MEASURED = (Metrics, ImageMetrics, Error)
 SIGNED = ("gain", "snr_db")
-"""The figures of these that may have either sign, beside cosines."""
+"""The figures of a ``Measured`` that may have either sign, beside cosines."""
 
 AGAIN = "take the file as snellen wrote it, or make it again"
 
 
-def read_trial(document: object) -> TrialRecord:
-    """Return the trial that ``TrialRecord.to_dict`` made ``document`` of.
+class Measured:
+    """Figures of a comparison: a record that is one is held to what a comparison can give."""
 
-    Raises UsageError, naming the place, where it is of another schema, or a field is missing, unknown or of another
-    type, or a figure that none can be, or where it is marked as simulated and says that it was not.
-    """
-    if not isinstance(document, Mapping):
-        _refuse(f"the document is {_said(document)}", f"an object with the schema {SCHEMA!r}")
-    if document.get("schema") != SCHEMA:
-        _refuse(f"the schema is {_shown(document.get('schema'))}", f"{SCHEMA!r}")
-    record = read(TrialRecord, {key: value for key, value in document.items() if key not in {"schema", MARKER}})
-    origin = record.model.get("origin")
-    if origin is not None and not isinstance(origin, Mapping):  # the one part of a model that is read further
-        _refuse(f"model.origin is {_said(origin)}", "an object")
-    if MARKER in document and not record.candidate.simulated:
-        _refuse(f"the document is marked {MARKER}, and candidate.simulated is false", "both, or neither")
-    return record
+    __slots__ = ()
 
 
 def read(cls: type[T], document: object, at: str = "") -> T:
@@ -54,16 +38,16 @@ def read(cls: type[T], document: object, at: str = "") -> T:
     Raises UsageError naming the place, for example "outputs[2].golden.cosine is a string".
     """
     if not isinstance(document, Mapping):
-        _refuse(f"{at or 'the document'} is {_said(document)}", "an object")
+        refuse(f"{at or 'the document'} is {said(document)}", "an object")
     kinds = _fields(cast("Any", cls))
     missing = [name for name in kinds if name not in document]
     unknown = [str(name) for name in document if name not in kinds]
     if missing:
-        _refuse(f"{_inside(at, missing[0])} is missing", f"every field of a {cls.__name__}")
+        refuse(f"{_inside(at, missing[0])} is missing", f"every field of a {cls.__name__}")
     if unknown:
-        _refuse(f"{_inside(at, unknown[0])} is no field of a {cls.__name__}", ", ".join(kinds))
+        refuse(f"{_inside(at, unknown[0])} is no field of a {cls.__name__}", ", ".join(kinds))
     values = {name: _value(kind, document[name], _inside(at, name)) for name, kind in kinds.items()}
-    if cls in MEASURED:
+    if issubclass(cls, Measured):
         _check_sizes(values, at)
     return cls(**values)
 
@@ -74,9 +58,9 @@ def _check_sizes(values: Mapping[str, object], at: str) -> None:
         if name in SIGNED or not isinstance(value, (int, float)):
             continue
         if "cosine" in name and abs(value) > 1:
-            _refuse(f"{_inside(at, name)} is {value}", "a cosine, from -1 to 1")
+            refuse(f"{_inside(at, name)} is {value}", "a cosine, from -1 to 1")
         if "cosine" not in name and value < 0:
-            _refuse(f"{_inside(at, name)} is {value}", "a number from 0")
+            refuse(f"{_inside(at, name)} is {value}", "a number from 0")
 
 
 def plain(value: object) -> Any:
@@ -109,13 +93,13 @@ def _optional(kind: Any, value: object, at: str) -> Any:
 def _literal(kind: Any, value: object, at: str) -> Any:
     allowed = get_args(kind)
     if not isinstance(value, str) or value not in allowed:
-        _refuse(f"{at} is {_shown(value)}", " or ".join(map(repr, allowed)))
+        refuse(f"{at} is {shown(value)}", " or ".join(map(repr, allowed)))
     return value
 
 
 def _tuple(kind: Any, value: object, at: str) -> tuple[Any, ...]:
     if not isinstance(value, (list, tuple)):
-        _refuse(f"{at} is {_said(value)}", "a list")
+        refuse(f"{at} is {said(value)}", "a list")
     entry = get_args(kind)[0]  # every tuple of a record is of one kind: tuple[X, ...]
     return tuple(_value(entry, part, f"{at}[{number}]") for number, part in enumerate(value))
 
@@ -132,16 +116,16 @@ def _anything(kind: Any, value: object, at: str) -> Any:
     if isinstance(value, float):
         return _number(float, value, at)
     if value is not None and not isinstance(value, (bool, int, str)):
-        _refuse(f"{at} is {_said(value)}", "a value that JSON knows")
+        refuse(f"{at} is {said(value)}", "a value that JSON knows")
     return value
 
 
 def _object(value: object, at: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        _refuse(f"{at} is {_said(value)}", "an object")
+        refuse(f"{at} is {said(value)}", "an object")
     for name in value:
         if not isinstance(name, str):
-            _refuse(f"{at} has the name {name!r}", "names that are strings")
+            refuse(f"{at} has the name {name!r}", "names that are strings")
     return value
 
 
@@ -149,15 +133,15 @@ def _number(kind: Any, value: object, at: str) -> Any:
     """Read a float or int; a float may be written without its point."""
     allowed = (int, float) if kind is float else int
     if isinstance(value, bool) or not isinstance(value, allowed):
-        _refuse(f"{at} is {_said(value)}", "a number" if kind is float else "a whole number")
+        refuse(f"{at} is {said(value)}", "a number" if kind is float else "a whole number")
     if not math.isfinite(value):
-        _refuse(f"{at} is {value}", "a finite number; what is not finite stands as null")
+        refuse(f"{at} is {value}", "a finite number; what is not finite stands as null")
     return kind(value)
 
 
 def _exactly(kind: Any, value: object, at: str) -> Any:
     if not isinstance(value, kind):
-        _refuse(f"{at} is {_said(value)}", {bool: "true or false", str: "a string"}[kind])
+        refuse(f"{at} is {said(value)}", {bool: "true or false", str: "a string"}[kind])
     return value
 
 
@@ -180,20 +164,21 @@ def _inside(at: str, name: str) -> str:
     return f"{at}.{name}" if at else name
 
 
-def _said(value: object) -> str:
+def said(value: object) -> str:
     """Name the kind of value, in JSON's words."""
     if value is None or isinstance(value, bool):
-        return _shown(value)
+        return shown(value)
     names = {str: "a string", int: "a number", float: "a number", list: "a list", tuple: "a list", dict: "an object"}
     return names.get(type(value), f"a {type(value).__name__}")
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """Name a value itself, where it is short."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    return repr(value) if isinstance(value, (str, int, float)) and len(repr(value)) <= 60 else _said(value)
+    return repr(value) if isinstance(value, (str, int, float)) and len(repr(value)) <= 60 else said(value)
 
 
-def _refuse(seen: str, expected: str) -> NoReturn:
+def refuse(seen: str, expected: str) -> NoReturn:
+    """Raise the UsageError of a record that cannot be read."""
     raise UsageError(f"the record cannot be read: {seen}", expected=expected, todo=AGAIN)

@@ -58,18 +58,6 @@ class Rounds:
     values: tuple[dict[str, float], ...]  # one dictionary a round: name -> what was measured
     orders: tuple[tuple[str, ...], ...]  # in which order, round by round
 
-    def of(self, name: str) -> tuple[float, ...]:
-        """Return what was measured for ``name``, one value a round."""
-        return tuple(values[name] for values in self.values)
-
-    def median(self, name: str) -> float:
-        """Return the median over the rounds."""
-        return median(self.of(name))
-
-    def ratio(self, over: str, under: str) -> Ratio:
-        """Return ``over`` divided by ``under``, formed within each round."""
-        return ratio(self.of(over), self.of(under))
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ceiling:

@@ -9,19 +9,18 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from snellen.records.model import Choice
-from snellen.records.plan import Plan, Setup
-from snellen.records.timing import Machine
+from snellen.records.plan import GOALS, Goal, Plan, Setup
+from snellen.records.timing import Ceiling, Machine
+
+__all__ = ["GOALS", "SCHEMA", "Final", "Goal", "Outcome", "Trial", "TuneRecord"]
 
 SCHEMA = "snellen.tune/1"
-
-Goal = Literal["throughput", "latency", "memory"]
-GOALS: tuple[Goal, ...] = ("throughput", "latency", "memory")
 
 Outcome = Literal["passed", "failed", "raised", "stopped", "skipped", "not here"]
 """Of one candidate.
 
 ``passed``   verified, and then measured
-``failed``   computes something else, and was therefore not measured
+``failed``   computes something else, before it was measured or while it was: its rate is not told
 ``raised``   gave an error instead of features
 ``stopped``  was ended because it took longer than there was time for
 ``skipped``  was not tried; the reason says why
@@ -42,6 +41,9 @@ class Trial:
     batch: int | None = None  # images encoded together, as measured
     images_per_s: float | None = None
     spread: float | None = None  # of that rate over consecutive parts, relative to it
+    steady: bool | None = None  # whether the warm-up ended because the rate no longer rose; else its time was up
+    warm_batches: int | None = None  # that were not counted
+    beside: tuple[str, ...] = ()  # other setups that were open meanwhile, and held memory
     samples_s: tuple[float, ...] = ()  # from the end of the warm-up to the completion of each batch
     latency_s: float | None = None  # of one image alone: the median of
     latencies_s: tuple[float, ...] = ()
@@ -75,7 +77,9 @@ class TuneRecord:
     images: tuple[str, ...]  # the names of those that were verified with
     calibrated: tuple[str, ...] = ()  # of those that int8 was calibrated on; the package's photographs are not named
     operations_per_image: int
-    ceilings_operations_per_s: dict[str, float]  # by dtype
+    ceilings: tuple[Ceiling, ...]  # the machine's own rate, a dtype each; a note says why there is none
+    load_before: tuple[float, ...] | None = None  # processes that ran or waited, over 1, 5 and 15 minutes
+    load_after: tuple[float, ...] | None = None
     default: Setup
     trials: tuple[Trial, ...]
     choice: Choice
@@ -88,13 +92,6 @@ class TuneRecord:
     golden_s: float | None = None
     started_at: str = ""  # UTC, ISO 8601
     version: str  # of snellen
-
-    @property
-    def picked(self) -> Trial | None:
-        """Return the trial of the setup that was picked."""
-        if self.plan is None:
-            return None
-        return next((trial for trial in self.trials if trial.setup == self.plan.setup), None)
 
     @property
     def exit_code(self) -> int:

@@ -12,6 +12,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from snellen.records.reading import Measured
+
 SCHEMA = "snellen.verify/1"
 
 Verdicts = Literal["pass", "limited", "fail", "inconclusive"]
@@ -20,7 +22,7 @@ Status = Literal["pass", "warn", "fail", "unknown"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Metrics:
+class Metrics(Measured):
     """How far one tensor lies from another (golden or reference), in float64; definitions in docs/metrics.md.
 
     Everything from ``max_abs`` on is None where the tensor holds a number that is not finite.
@@ -59,7 +61,7 @@ class Metrics:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImageMetrics:
+class ImageMetrics(Measured):
     """The same for one input alone, the figures that reports give for each."""
 
     nonfinite: int
@@ -71,7 +73,7 @@ class ImageMetrics:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Error:
+class Error(Measured):
     """An error against the golden, as the calibrated rule judges it; None where it is not finite."""
 
     frobenius: float | None

@@ -52,10 +52,17 @@ def _head(record: TuneRecord, width: int) -> Iterator[str]:
     yield from _labelled("goal", record.goal, width)
     yield from _labelled("model", f"{record.model.get('name')}{weights}, {_giga(record.operations_per_image)}", width)
     yield from _labelled("machine", f"{device.get('name')}: {product}, {record.machine.threads} threads", width)
-    if record.ceilings_operations_per_s:
-        rates = (f"{dtype} {value / 1e9:.0f} GFLOP/s" for dtype, value in record.ceilings_operations_per_s.items())
-        yield from _labelled("ceiling", f"{', '.join(rates)}, in products of large matrices", width)
+    known = [(one.dtype, one.operations_per_s / 1e9) for one in record.ceilings if one.operations_per_s is not None]
+    if known:
+        rates = ", ".join(f"{dtype} {value:.0f} GFLOP/s" for dtype, value in known)
+        yield from _labelled("ceiling", f"{rates}, in products of large matrices", width)
     yield from _labelled("time", f"{record.used_s:.0f} s of {record.budget_s:.0f} s", width)
+    if record.load_before and record.load_after:
+        before, after = record.load_before[0], record.load_after[0]
+        yield from _labelled("load", f"{before:.2g} before, {after:.2g} after, over a minute", width)
+    unsteady = sum(trial.steady is False for trial in record.trials)
+    if unsteady:
+        yield from _labelled("unsteady", f"{unsteady} measured while the rate was still rising", width)
     for number, note in enumerate(record.notes):
         yield from _labelled("" if number else "note", note, width)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from snellen.devices import Device
+from snellen.devices import DTYPES, Device
 from snellen.errors import UnknownName, UsageError
 from snellen.records import Choice
 from snellen.records.plan import FREE, Layout
@@ -113,11 +113,48 @@ def make(
 
 
 def check(runtime: str, device: Device, dtype: str) -> None:
-    """Raise UnknownName for a runtime or a dtype that does not exist, DeviceUnavailable for a dtype not used there."""
+    """Raise what ``make`` would raise of every encoder, before one is there; torch is imported only where it will run.
+
+    UnknownName for a runtime or a dtype that does not exist, DeviceUnavailable for what is not used there, and
+    Unavailable where the runtime is not installed or does not run on the device.
+    """
     if runtime not in RUNTIMES:
         raise UnknownName("runtime", runtime, RUNTIMES, todo=f"one of {', '.join(RUNTIMES)}")
-    if runtime != "openvino" or dtype not in (INT8, "float16"):  # it says itself what it computes in on this CPU
+    dtypes = (*DTYPES, INT8)
+    if dtype not in dtypes:
+        raise UnknownName("dtype", dtype, dtypes, todo=f"one of {', '.join(dtypes)}")
+    if dtype == INT8 and runtime != "openvino":
+        raise UnknownName(f"dtype of the runtime {runtime}", dtype, DTYPES, todo="--runtime openvino, which has int8")
+    if runtime != "openvino":  # it says itself what it computes in on this CPU
         device.check_dtype(dtype)
+    if runtime in CHECKS:
+        CHECKS[runtime](device, dtype)
+
+
+def _check_openvino(device: Device, dtype: str) -> None:
+    from snellen.runtimes.openvino import session
+
+    session.check(device, dtype)
+
+
+def _check_compiled(device: Device, _: str) -> None:
+    from snellen.runtimes import compiled
+
+    compiled.check_compiler(device)
+
+
+def _check_onnxruntime(device: Device, dtype: str) -> None:
+    from snellen.runtimes import onnxruntime
+
+    onnxruntime.check(device, dtype, FREE)
+
+
+CHECKS: dict[str, Callable[[Device, str], None]] = {
+    "openvino": _check_openvino,
+    "compiled": _check_compiled,
+    "onnxruntime": _check_onnxruntime,
+}
+"""Of runtimes that are not everywhere: whether they are here, on a device, in a dtype."""
 
 
 def default(device: Device, dtype: str) -> Choice:

@@ -56,7 +56,7 @@ class Compiled(Runner):
 
     def __init__(self, model: Model, device: Device, dtype: str, layout: Layout = FREE) -> None:
         _check_layout(layout)
-        _check_compiler(device)
+        check_compiler(device)
         self.device, self.dtype, self.note = device, dtype, NO_STAGES
         self.version = torch.__version__
         self.fixed = layout.batch if device.kind == "cpu" else layout.batch or BATCH
@@ -246,7 +246,7 @@ def _check_layout(layout: Layout) -> None:
         )
 
 
-def _check_compiler(device: Device) -> None:
+def check_compiler(device: Device) -> None:
     """Raise Unavailable where inductor makes no code for a device, or lacks the compiler that it needs for a CPU."""
     from torch._inductor.codegen.common import get_scheduling_for_device, init_backend_registration
     from torch._inductor.cpp_builder import get_cpp_compiler

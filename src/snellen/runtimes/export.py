@@ -18,12 +18,11 @@ from snellen import draft
 from snellen._version import __version__
 from snellen.checkpoints.tensors import DRAWN
 from snellen.checkpoints.write import check_free
-from snellen.devices import resolve
+from snellen.devices import processor, resolve
 from snellen.encoders.build import build
 from snellen.encoders.features import Features, Tap
-from snellen.errors import UnknownName
+from snellen.errors import CandidateError, UnknownName
 from snellen.model.model import Model
-from snellen.records.plan import Layout
 from snellen.runtimes import graph, onnx_file
 from snellen.runtimes.base import Runner, check_tap
 from snellen.runtimes.graph import Graph
@@ -33,6 +32,9 @@ ENDINGS = {"onnx": ".onnx", "openvino": ".xml"}
 
 NEEDED = {"onnx": ("onnx", "onnxscript", "onnx_ir", "onnxruntime"), "openvino": ()}
 """The optional packages that write a file, or run it afterwards."""
+
+OUTPUTS = ("cls", "registers", "patches", "pooled", "logits")
+"""What an output of a file may be called; OpenVINO gives names of its own beside them."""
 
 
 def format_of(path: Path, wanted: str | None) -> str:
@@ -122,16 +124,17 @@ class Exported(Runner):
     def __init__(self, path: Path, kind: str, model: Model) -> None:
         self.device, self.runtime = resolve("cpu"), "onnxruntime" if kind == "onnx" else "openvino"
         self._like = build(model.encoder.config)  # without memory
-        self._run = _onnx(path) if kind == "onnx" else _openvino(path)
+        self._run: _Run | None = _onnx(path) if kind == "onnx" else _openvino(path)
 
     def run(self, pixels: Tensor, tap: Tap | None = None) -> Features:
         """Encode pixels [B, 3, h, w] of the size that was exported."""
         check_tap(self, tap)
+        assert self._run is not None  # not closed
         return graph.features(self._run(pixels), self._like.grid(pixels))
 
     def close(self) -> None:
         """Let go of the file."""
-        del self._run
+        self._run = None
 
 
 _Run = Callable[[Tensor], dict[str, Tensor]]
@@ -144,21 +147,33 @@ def _onnx(path: Path) -> _Run:
 
 
 def _openvino(path: Path) -> _Run:
-    from snellen.runtimes.openvino.session import Session
+    """Open a file by what it says itself, as anybody would: nothing lies beside it but its weights."""
+    from snellen.runtimes.openvino.executed import executed
+    from snellen.runtimes.openvino.session import HINTS, openvino
 
-    session = Session(path, "float32", Layout(streams=1))
-    return lambda pixels: {name: torch.from_numpy(x) for name, x in session.run(pixels.numpy()).items()}
+    core = openvino().Core()
+    threads = {"NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": processor.cores()}
+    compiled = core.compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": HINTS["float32"], **threads})
+    executed(compiled).check("float32", str(core.get_property("CPU", "FULL_DEVICE_NAME")))
+    places = {name: i for i, output in enumerate(compiled.outputs) for name in output.get_names() if name in OUTPUTS}
+    if missing := {"patches", "pooled"} - set(places):
+        raise CandidateError(f"the file {path.name} names no output {', '.join(sorted(missing))}")
+    request = compiled.create_infer_request()
+
+    def run(pixels: Tensor) -> dict[str, Tensor]:
+        request.infer({0: pixels.numpy()}, share_inputs=True)
+        return {name: torch.from_numpy(request.get_output_tensor(i).data.copy()) for name, i in places.items()}
+
+    return run
 
 
 def _write_openvino(exported: Graph, path: Path, facts: dict[str, str]) -> list[Path]:
     from snellen.runtimes.openvino import convert
-    from snellen.runtimes.openvino.session import openvino
 
     network = convert.network(exported)
     for name, value in facts.items():
         network.set_rt_info(value, name.split("."))
-    with draft.writing(path):
-        openvino().save_model(network, path, compress_to_fp16=False)
+    convert.save(network, path)
     return [path, *_beside(path)]
 
 

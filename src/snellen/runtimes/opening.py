@@ -9,25 +9,24 @@ B batch, D width.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
-from importlib import metadata
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from snellen import cache, devices, runtimes
-from snellen._version import __version__
 from snellen.devices import Device
 from snellen.errors import SnellenError, UsageError
-from snellen.model import source
 from snellen.recipes import Recipe
 from snellen.records import Choice, ModelRecord
 from snellen.records.plan import FREE, Layout, Setup
-from snellen.records.reading import read
 from snellen.runtimes import plans
-from snellen.runtimes.openvino import session, store
+from snellen.runtimes.openvino import store
+from snellen.runtimes.openvino.files import Unreadable
+from snellen.runtimes.requests import AUTO, Asked, Kept, Request, recalled, remember, request
+from snellen.runtimes.versions import version
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -39,31 +38,12 @@ if TYPE_CHECKING:
 
     Array = NDArray[float32]
 
-AUTO = "auto"
-REQUESTS = "requests"
+__all__ = ["AUTO", "Asked", "EightBit", "Embedder", "Engine", "Feeds", "Overlapped", "embedder"]
 
 FEW = 4
 """Images up to which one after the other is done sooner than several at a time."""
 
 ONE_BY_ONE = Layout(batch=1, streams=1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What a person asked for; ``plan``: run as 'snellen tune' found best, if it did.
-
-    ``images`` says how many there will be, where that is known: a few are embedded one after the other on all cores.
-    """
-
-    name: str
-    weights: str | None = None
-    recipe: str | None = None
-    revision: str | None = None
-    device: str = "cpu"
-    runtime: str = AUTO
-    dtype: str | None = None
-    plan: bool = False
-    images: int | None = None
 
 
 class Engine(Protocol):
@@ -144,15 +124,6 @@ class Embedder:
         self.close()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
-    """What is known of a request that was met before: the record of its model, and the networks made of it."""
-
-    record: ModelRecord
-    tokens: int  # of one image
-    networks: dict[str, str]  # by what they are written in; see ``_form``
-
-
 @dataclass(frozen=True, slots=True)
 class Chosen:
     """How the encoder is run, and why so."""
@@ -172,40 +143,40 @@ def embedder(asked: Asked) -> Embedder:
             "a runtime or a dtype was named beside --plan auto, which chooses both", todo="leave one of the two out"
         )
     place = devices.resolve(asked.device)
-    if not asked.plan:
-        setup = _choose(asked, place, None).setup
-        runtimes.check(setup.runtime, place, setup.dtype)
-    request = _request(asked) if place.kind == "cpu" and asked.runtime in (AUTO, "openvino") else None
-    kept = None if request is None else _recalled(request)
+    setup = _choose(asked, place, None).setup  # unless there is a plan
+    runtimes.check(setup.runtime, place, setup.dtype)
+    known = request(asked) if place.kind == "cpu" and setup.runtime == "openvino" else None
+    kept = None if known is None else recalled(known)
     if kept is not None:
         chosen = _choose(asked, place, kept.record)
         held = cache.find(store.NETWORKS, kept.networks.get(_form(chosen.setup), "none"))
         if chosen.setup.runtime == "openvino" and held is not None:
-            session.check_able(chosen.setup.dtype)
-            return _stored(held, kept, chosen)
-    return _loaded(asked, place, request)
+            runtimes.check("openvino", place, chosen.setup.dtype)
+            with suppress(Unreadable):  # it is dropped, and written again
+                return _stored(held, kept, chosen)
+    return _loaded(asked, place, setup, known)
 
 
-def _loaded(asked: Asked, place: Device, request: str | None) -> Embedder:
-    """Load the model and put it into its runtime."""
+def _loaded(asked: Asked, place: Device, setup: Setup, known: Request | None) -> Embedder:
+    """Load the model and put it into its runtime, which is that of ``setup`` unless there is a plan."""
     from snellen.model.loading import load
 
-    dtype = asked.dtype or "float32"
-    runtime = runtimes.default(place, dtype).value if asked.runtime == AUTO else asked.runtime
-    there = runtime == "eager" and not asked.plan  # where it can be loaded as it will be run
-    if runtime == "openvino":
-        session.check_able(dtype)
+    there = setup.runtime == "eager" and not asked.plan  # where it can be loaded as it will be run
+    if setup.dtype == runtimes.INT8:
+        from snellen.runtimes.openvino import quantise
+
+        quantise.version()  # or it is missing, before weights are read
     model = load(
         asked.name,
         weights=asked.weights,
         recipe=asked.recipe,
         revision=asked.revision,
         device=place.name if there else "cpu",
-        dtype=dtype if there else "float32",
+        dtype=setup.dtype if there else "float32",
     )
     chosen = _choose(asked, place, model.record)
     if chosen.setup.runtime == "openvino":
-        kept = _convert(model, place, chosen.setup, request)
+        kept = _convert(model, place, chosen.setup, known)
         del model  # its weights are in the network's file now
         held = cache.find(store.NETWORKS, kept.networks[_form(chosen.setup)])
         if held is None:
@@ -223,31 +194,36 @@ def _loaded(asked: Asked, place: Device, request: str | None) -> Embedder:
     return Embedder(recipe=recipe, record=record, setup=setup, batch=runner.batch, engine=engine)
 
 
-def _convert(model: Model, place: Device, setup: Setup, request: str | None) -> Kept:
-    """Write the model's network, and remember for the request what it is."""
+def _convert(model: Model, place: Device, setup: Setup, known: Request | None) -> Kept:
+    """Write the model's network, and remember for the request what it is; its record says where that failed."""
     from snellen.runtimes.openvino.runner import OpenVINO
 
     size = model.recipe.size
     runner = OpenVINO(model, place, setup.dtype, setup.layout, setup.calibration)
     network = runner.network(size)
     runner.close()
-    known = None if request is None else _recalled(request)
-    networks = {**({} if known is None else known.networks), _form(setup): network}
-    kept = Kept(record=model.record, tokens=model.encoder.config.tokens(*size), networks=networks)
-    if request is not None:
-        cache.remember(REQUESTS, request, asdict(kept))
-    return kept
+    tokens = model.encoder.config.tokens(*size)
+    kept = Kept(record=model.record, tokens=tokens, networks={_form(setup): network})
+    lost = None if known is None else remember(known, kept)
+    if lost is None:
+        return kept
+    return replace(kept, record=replace(kept.record, notes=(*kept.record.notes, lost)))
 
 
 def _stored(held: cache.Held, kept: Kept, chosen: Chosen) -> Embedder:
     """Open a network that was kept."""
     setup = chosen.setup
+    engine = store.Stored(held, setup.dtype, setup.layout)
+    notes = (engine.note,) if engine.note else ()
+    record = replace(kept.record, notes=(*kept.record.notes, *notes))
+    if setup.dtype == runtimes.INT8:
+        record = _eight_bits(record, held.path, engine.session.beside)
     return Embedder(
         recipe=Recipe.parse(kept.record.recipe),
-        record=_record(kept.record, chosen),
+        record=_record(record, chosen),
         setup=setup,
         batch=setup.layout.batch or store.suits(kept.tokens),
-        engine=store.Stored(held, setup.dtype, setup.layout),
+        engine=engine,
     )
 
 
@@ -271,43 +247,24 @@ def _choose(asked: Asked, place: Device, record: ModelRecord | None) -> Chosen:
 
 def _record(record: ModelRecord, chosen: Chosen) -> ModelRecord:
     """Say in a model's record how it is run."""
-    setup = chosen.setup
-    return replace(record, runtime=setup.runtime, dtype=setup.dtype, choices=(*record.choices, *chosen.choices))
+    run = record.run_as(chosen.setup.dtype, chosen.setup.runtime)
+    return replace(run, choices=(*run.choices, *chosen.choices))
+
+
+def _eight_bits(record: ModelRecord, network: Path, beside: str) -> ModelRecord:
+    """Say in a model's record how its 8 bits were made, and what is not in 8 bits."""
+    from snellen.runtimes.openvino.quantise import METHOD
+
+    made = json.loads((network / METHOD).read_text(encoding="utf-8"))
+    errors = made["relative_error_of_pooled_on_images_held_out"]
+    figures = ", ".join(f"{error:.2g} {method}" for method, error in errors.items())
+    choice = Choice(made["method"], f"nearer to the network of float32 on images held out; relative errors: {figures}")
+    note = f"8 bits were calibrated on the images {made['calibration']}; the rest runs in {beside}"
+    return replace(record, choices=(*record.choices, choice), notes=(*record.notes, note))
 
 
 def _form(setup: Setup) -> str:
-    """Return what a network is written in, which may be run in several dtypes; of 8 bits, also the images' digest."""
-    return " ".join(filter(None, (setup.dtype, setup.calibration))) if setup.dtype == runtimes.INT8 else "float32"
-
-
-def _recalled(request: str) -> Kept | None:
-    """Return what is known of a request; None where nothing is, or where it was written by another version."""
-    document = cache.recall(REQUESTS, request)
-    try:
-        return None if document is None else read(Kept, document)
-    except UsageError:
-        return None
-
-
-def _request(asked: Asked) -> str:
-    """Return the key of a request: what was asked for, the files that it leads to as they are now, and the versions."""
-    wanted = source.wanted(asked.name, asked.weights)
-    files: list[Any] = []
-    if wanted.seed is None:
-        from snellen.checkpoints.sources import locate
-
-        located = locate(wanted.weights, revision=asked.revision)
-        files = [str(located.path), located.wrapper, *_files(located.path)]
-    facts = {
-        "asked": [asked.name, asked.weights, asked.recipe, asked.revision],
-        "files": files,
-        "versions": [__version__, store.FORM, metadata.version("torch"), metadata.version("openvino")],
-    }
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-
-
-def _files(path: Path) -> list[tuple[str, int, int, int]]:
-    """Return name, size, time and number of a file, or of the files in a folder: another file has another of these."""
-    found = sorted(path.iterdir()) if path.is_dir() else [path]
-    stats = [(file.name, file.stat()) for file in found if file.is_file()]
-    return [(name, stat.st_size, stat.st_mtime_ns, stat.st_ino) for name, stat in stats]
+    """Return what a network is written in, which may be run in several dtypes; of 8 bits, also by what."""
+    if setup.dtype != runtimes.INT8:
+        return "float32"
+    return " ".join(filter(None, (setup.dtype, "nncf", version("nncf"), setup.calibration)))

@@ -10,20 +10,31 @@ import hashlib
 import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Any
 
 from snellen import cache
 from snellen._version import __version__
 from snellen.devices import processor
 from snellen.errors import UsageError
-from snellen.records.plan import Plan
+from snellen.records.plan import GOALS, Plan
 from snellen.records.reading import read
-from snellen.records.tuning import GOALS
+from snellen.runtimes.versions import ABSENT, version
 
 KIND = "plans"
 SCHEMA = "snellen.plan/1"
-PACKAGES = ("torch", "torch_npu", "openvino", "nncf", "onnxruntime", "numpy")
+PACKAGES = (
+    "torch",
+    "torch_npu",
+    "triton",
+    "openvino",
+    "nncf",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "onnxruntime-cann",
+    "numpy",
+)
 """Packages whose version can change what a setup computes, or how fast."""
 
 
@@ -43,11 +54,6 @@ def check() -> None:
 def save(plan: Plan) -> None:
     """Keep a plan; one for the same weights, recipe, device, goal and hardware is replaced."""
     cache.remember(KIND, _key(plan.digest, plan.recipe_hash, plan.device, plan.goal), plan.to_dict())
-
-
-def find(digest: str, recipe_hash: str, device: str, goal: str | None = None) -> Plan | None:
-    """Return the plan that holds here; None where there is none, or where it is void. ``look`` says why."""
-    return look(digest, recipe_hash, device, goal).plan
 
 
 def look(digest: str, recipe_hash: str, device: str, goal: str | None = None) -> Looked:
@@ -113,7 +119,6 @@ def _versions() -> Iterator[str]:
     yield f"snellen={__version__}"
     yield f"python={platform.python_version()}"
     for name in PACKAGES:
-        try:
-            yield f"{name}={metadata.version(name)}"
-        except metadata.PackageNotFoundError:
-            continue
+        found = version(name)
+        if found != ABSENT:
+            yield f"{name}={found}"

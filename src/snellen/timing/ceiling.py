@@ -24,11 +24,6 @@ SIDE, LARGE = 2048, 8192  # on a CPU; elsewhere, where a small product is over b
 WARM, REPEATS = 2, 8
 
 
-def gemm(dtype: str, threads: int | None = None, *, device: Device | None = None) -> float | None:
-    """Return operations a second; None for int8, of which ``measured(...).note`` says why."""
-    return measured(dtype, threads, device=device).operations_per_s
-
-
 def measured(
     dtype: str,
     threads: int | None = None,

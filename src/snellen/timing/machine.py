@@ -56,6 +56,14 @@ def describe(proc: Path = processor.PROC) -> Machine:
     )
 
 
+def load() -> tuple[float, float, float] | None:
+    """Return how many processes ran or waited to run, over the last 1, 5 and 15 minutes."""
+    try:
+        return os.getloadavg()
+    except (AttributeError, OSError):  # a system that does not tell
+        return None
+
+
 def _version(package: str) -> str | None:
     try:
         return version(package)

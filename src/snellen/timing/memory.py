@@ -16,11 +16,6 @@ def peak_bytes(proc: Path = SELF) -> int | None:
     return _field("VmHWM", proc)
 
 
-def resident_bytes(proc: Path = SELF) -> int | None:
-    """Return the resident size now."""
-    return _field("VmRSS", proc)
-
-
 def reset_peak(proc: Path = SELF) -> bool:
     """Let the peak start anew from what is resident now; tell whether the system did so."""
     before = peak_bytes(proc)

@@ -2,7 +2,8 @@
 
 In: a runner and premade pixels. Out: a ``Rate`` with its raw samples. Throughput is that of a continuous stream: it is
 counted from one completion to another, with work under way at both ends, so neither filling nor draining the runner's
-queue enters. The stream is drained and the device waited for before anything else is measured.
+queue enters. The stream is drained and the device waited for before anything else is measured. What is fed is never the
+same twice, and what the last batches gave can be kept and judged: see ``feed``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from snellen.errors import CandidateError, UsageError
 from snellen.records.timing import Rate, Rounds, Stream
+from snellen.timing.feed import Answer, Feed
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -49,14 +51,21 @@ class Streams(Protocol):
         """Embed batches of pixels, in order."""
 
 
-def measure(runner: Streams, pixels: Sequence[Array], seconds: float, *, clock: Clock = time.perf_counter) -> Rate:
+def measure(
+    runner: Streams,
+    pixels: Sequence[Array],
+    seconds: float,
+    *,
+    clock: Clock = time.perf_counter,
+    kept: list[Answer] | None = None,
+) -> Rate:
     """Measure throughput for about ``seconds`` after a warm-up, then latency for about a quarter of that.
 
-    ``pixels``: at least two different batches [b, 3, h, w] of one shape. Raises CandidateError where a runner does not
-    give back a row for every image.
+    ``pixels``: at least two different batches [b, 3, h, w] of one shape. ``kept``: takes what the last batches gave.
+    Raises CandidateError where a runner does not give back a row for every image.
     """
-    found = stream(runner, pixels, seconds, clock=clock)
-    singles = latencies(runner, pixels, seconds / 4, clock=clock)
+    found = stream(runner, pixels, seconds, clock=clock, kept=kept)
+    singles = latencies(runner, pixels, seconds / 4, clock=clock, kept=kept)
     return Rate(
         images_per_s=found.images_per_s,
         latency_s=median(singles),
@@ -69,18 +78,27 @@ def measure(runner: Streams, pixels: Sequence[Array], seconds: float, *, clock: 
     )
 
 
-def stream(runner: Streams, pixels: Sequence[Array], seconds: float, *, clock: Clock = time.perf_counter) -> Stream:
+def stream(
+    runner: Streams,
+    pixels: Sequence[Array],
+    seconds: float,
+    *,
+    clock: Clock = time.perf_counter,
+    kept: list[Answer] | None = None,
+) -> Stream:
     """Measure the throughput of a continuous stream of batches, see ``measure``."""
     _check(pixels)
-    source = _Source(pixels)
+    source = Feed(pixels)
     runner.device.synchronize()
-    flow = _Flow(source, runner.vectors(source), clock)
+    flow = _Flow(source, runner.vectors(source), clock, batch=len(pixels[0]))
     warm, steady = _warmed(flow, seconds / 2)
     times = [warm[-1]]
     while times[-1] - times[0] < seconds or not _whole(times, flow.under_way):
         times.append(flow.next())
     flow.drain()
     runner.device.synchronize()
+    if kept is not None:
+        kept.extend(source.last)
     first, last = _whole(times, flow.under_way)
     samples = tuple(time - times[first] for time in times[first + 1 : last + 1])
     batch = len(pixels[0])
@@ -96,20 +114,29 @@ def stream(runner: Streams, pixels: Sequence[Array], seconds: float, *, clock: C
 
 
 def latencies(
-    runner: Streams, pixels: Sequence[Array], seconds: float, *, clock: Clock = time.perf_counter
+    runner: Streams,
+    pixels: Sequence[Array],
+    seconds: float,
+    *,
+    clock: Clock = time.perf_counter,
+    kept: list[Answer] | None = None,
 ) -> tuple[float, ...]:
     """Time single images, each from pixels to vector with nothing else under way; the first is not counted."""
     _check(pixels)
+    source = Feed([batch[:1] for batch in pixels])
     found: list[float] = []
     least, most = SINGLES
-    while len(found) <= least or (len(found) <= most and sum(found[1:]) < seconds):
-        one = pixels[len(found) % len(pixels)][:1]
+    for one in source:
         runner.device.synchronize()
         begin = clock()
-        rows = [len(vectors) for vectors in runner.vectors([one])]
+        given = list(runner.vectors([one]))
         runner.device.synchronize()
         found.append(clock() - begin)
-        _check_rows(rows, [1])
+        _check_rows([len(vectors) for vectors in given], [1])
+        source.take(given[0])
+        source.ended = len(found) > most or (len(found) > least and sum(found[1:]) >= seconds)
+    if kept is not None:  # numbered as in all of ``pixels``
+        kept.extend(Answer((answer.rows[0] * len(pixels[0]),), answer.vectors) for answer in source.last)
     return tuple(found[1:])
 
 
@@ -129,25 +156,14 @@ def interleaved(cases: Mapping[str, Callable[[float], float]], rounds: int, seco
     return Rounds(values=tuple(values), orders=tuple(orders))
 
 
-class _Source:
-    """Batches without end, until it is told to stop; counts how many were asked for."""
-
-    def __init__(self, pixels: Sequence[Array]) -> None:
-        self.asked, self.ended, self._pixels = 0, False, pixels
-
-    def __iter__(self) -> Iterator[Array]:
-        while not self.ended:
-            self.asked += 1
-            yield self._pixels[self.asked % len(self._pixels)]
-
-
 @dataclass
 class _Flow:
     """What comes out of a runner, by the clock; ``under_way`` is the most it had at once."""
 
-    source: _Source
+    source: Feed
     results: Iterator[Array]
     clock: Clock
+    batch: int  # images
     given: int = 0
     under_way: int = 1
 
@@ -161,15 +177,20 @@ class _Flow:
         if vectors is None:
             raise CandidateError(f"the runner stopped after {self.given} of {self.source.asked} batches")
         self.under_way = max(self.under_way, self.source.asked - self.given)
-        self.given += 1
-        _check_rows([len(vectors)], [len(self.source._pixels[0])])
+        self._take(vectors)
         return now
 
     def drain(self) -> None:
         """Take what is under way and give nothing more."""
         self.source.ended = True
-        self.given += sum(1 for _ in self.results)
+        for vectors in self.results:
+            self._take(vectors)
         _check_rows([self.given], [self.source.asked], "batches")
+
+    def _take(self, vectors: Array) -> None:
+        self.source.take(vectors)
+        self.given += 1
+        _check_rows([len(vectors)], [self.batch])
 
 
 def _warmed(flow: _Flow, limit_s: float) -> tuple[list[float], bool]:

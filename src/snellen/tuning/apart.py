@@ -16,14 +16,16 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
 
+import snellen
+from snellen.cache import drafts, root
 from snellen.devices import Device
 from snellen.encoders.features import Features, Tap
 from snellen.errors import CandidateError, Unavailable
@@ -31,6 +33,7 @@ from snellen.model.model import Model
 from snellen.records.plan import Setup
 from snellen.records.timing import Rate, Stream
 from snellen.runtimes.base import Runner, check_tap
+from snellen.timing.feed import Answer
 from snellen.tuning import wire
 from snellen.tuning.folder import lay_down
 from snellen.tuning.opened import Measured, MemoryFull, Stopped
@@ -45,26 +48,40 @@ if TYPE_CHECKING:
     Array = NDArray[float32]
     Message = tuple[dict[str, Any], dict[str, Array]]
 
+T = TypeVar("T")
+
 UNSEEN = "it runs in a process of its own, which hands out outputs only"
 TAIL = 300  # letters of what a process said last that are repeated
+GRACE = 5.0  # seconds in which a process that was killed is gone, if the system ever lets go of it
+
+START = """
+import sys
+if sys.path[0] == "":
+    del sys.path[0]
+sys.path.append(sys.argv.pop(1))
+from snellen.tuning.child import main
+main()
+"""
+"""What a process begins with: no module of the folder that somebody happens to stand in may take the place of one that
+is imported. The package's own place is named, for it may have been found by that very folder."""
+HOME = str(Path(snellen.__file__).parent.parent)
 
 
 class Processes:
     """Opens candidates of one model, each in a process of its own; the model is laid down once."""
 
     def __init__(self, model: Model, device: Device, calibration: Calibration | None = None) -> None:
-        self._calibration = calibration
-        self._folder = tempfile.TemporaryDirectory(prefix="snellen-tune-")
-        self._device = device
-        try:
-            lay_down(model, Path(self._folder.name))
-        except BaseException:
-            self._folder.cleanup()
-            raise
+        """Lay the model down among the cache's drafts: what a process that was killed left there is swept."""
+        self._calibration, self._device = calibration, device
+        with contextlib.ExitStack() as held:
+            self._folder = held.enter_context(drafts.Draft(root())).path
+            self._folder.mkdir()
+            lay_down(model, self._folder)
+            self._held = held.pop_all()
 
     def open(self, setup: Setup, until: float) -> Apart:
         """Open a setup; ``until`` is when it is ended, by ``time.monotonic``. Raises what ``Apart.ask`` raises."""
-        apart = Apart(Path(self._folder.name), self._device, setup, until)
+        apart = Apart(self._folder, self._device, setup, until)
         images = meant(setup, self._calibration)
         try:
             apart.prepare(None if images is None or isinstance(images, str) else packed(images))
@@ -75,7 +92,7 @@ class Processes:
 
     def close(self) -> None:
         """Remove the model's folder."""
-        self._folder.cleanup()
+        self._held.close()
 
 
 class Apart(Runner):
@@ -89,7 +106,8 @@ class Apart(Runner):
         self._setup, self.gone = setup, None
         self._said = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the process)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "snellen.tuning.child", str(folder)],
+            [sys.executable, "-c", START, HOME, str(folder)],
+            env={**os.environ, "PYTHONSAFEPATH": "1"},  # also for the processes that it starts itself
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
@@ -126,27 +144,21 @@ class Apart(Runner):
 
     def rate(self, pixels: Sequence[Array], seconds: float) -> Measured[Rate]:
         """Measure throughput and latency."""
-        found, memory = self._measure("rate", pixels, seconds)
-        return Measured(Rate(**_tuples(found)), memory)
+        return self._measure("rate", pixels, seconds, lambda found: Rate(**_tuples(found)))
 
     def stream(self, pixels: Sequence[Array], seconds: float) -> Measured[Stream]:
         """Measure throughput alone."""
-        found, memory = self._measure("stream", pixels, seconds)
-        return Measured(Stream(**_tuples(found)), memory)
+        return self._measure("stream", pixels, seconds, lambda found: Stream(**_tuples(found)))
 
     def latencies(self, pixels: Sequence[Array], seconds: float) -> Measured[tuple[float, ...]]:
         """Time single images."""
-        found, memory = self._measure("latencies", pixels, seconds)
-        return Measured(tuple(found["latencies_s"]), memory)
+        return self._measure("latencies", pixels, seconds, lambda found: tuple(found["latencies_s"]))
 
     def close(self) -> None:
         """End the process, and whatever it has started; do nothing where that was done."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if hasattr(os, "killpg"):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            else:
-                self._process.kill()
-        self._process.wait()
+        self._kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(GRACE)
         for stream in (self._process.stdin, self._said):
             with contextlib.suppress(OSError):
                 if stream is not None:
@@ -158,20 +170,37 @@ class Apart(Runner):
         Raises Stopped where it is not there in time, Unavailable where the other side lacks something, MemoryFull,
         and CandidateError for whatever else it raised or died of.
         """
-        assert self._process.stdin is not None
-        left = max(self.until - time.monotonic(), 0.0)
+        left, late = max(self.until - time.monotonic(), 0.0), threading.Event()
+        timer = threading.Timer(left, self._end, [late])  # a process that no longer reads lets nobody write, either
+        timer.daemon = True
+        timer.start()
         try:
-            wire.write(self._process.stdin, {"do": what, **asked}, arrays)  # (it reads before it answers)
-            answer = self._answers.get(timeout=left)
-        except queue.Empty:
+            answer = self._exchanged({"do": what, **asked}, arrays, left + GRACE) if left else None
+            died = None if answer or not left else self._process.wait(left + GRACE)
+        except (queue.Empty, subprocess.TimeoutExpired):
+            late.set()
+        finally:
+            timer.cancel()
+        if late.is_set() or not left:
             self.close()
             self.gone = Stopped("it took longer than there was time for, and was ended")
-            raise self.gone from None
-        except (OSError, ValueError):  # it is gone, or was ended
-            answer = None
-        if answer is None:
-            self.gone = CandidateError(f"its process died with {self._process.wait()}{self._last_words()}")
             raise self.gone
+        if answer is None:
+            self.gone = CandidateError(f"its process died with {died}{self._last_words()}")
+            raise self.gone
+        return self._told(answer)
+
+    def _exchanged(self, document: Mapping[str, Any], arrays: wire.Arrays | None, wait: float) -> Message | None:
+        """Write a message and wait for the answer; None where the other side is gone."""
+        assert self._process.stdin is not None
+        try:
+            wire.write(self._process.stdin, document, arrays)  # (it reads before it answers)
+            return self._answers.get(timeout=wait)
+        except (OSError, ValueError):  # it is gone, or was ended
+            return None
+
+    def _told(self, answer: Message) -> Message:
+        """Return an answer, or raise the error that it tells of."""
         told = answer[0]
         if "error" not in told:
             return answer
@@ -182,9 +211,25 @@ class Apart(Runner):
             raise self.gone
         raise CandidateError(told["error"])
 
-    def _measure(self, what: str, pixels: Sequence[Array], seconds: float) -> tuple[dict[str, Any], int | None]:
-        told, _ = self.ask("measure", {"what": what, "seconds": seconds}, _numbered(pixels))
-        return told["found"], told["memory_bytes"]
+    def _end(self, late: threading.Event) -> None:
+        late.set()
+        self._kill()
+
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if hasattr(os, "killpg"):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            else:
+                self._process.kill()
+
+    def _measure(
+        self, what: str, pixels: Sequence[Array], seconds: float, made: Callable[[dict[str, Any]], T]
+    ) -> Measured[T]:
+        told, arrays = self.ask("measure", {"what": what, "seconds": seconds}, _numbered(pixels))
+        answers = tuple(
+            Answer(tuple(rows), vectors) for rows, vectors in zip(told["rows"], arrays.values(), strict=True)
+        )
+        return Measured(made(told["found"]), told["memory_bytes"], answers)
 
     def _listen(self) -> None:
         """Put every answer into the queue, and None at the end."""

@@ -16,7 +16,7 @@ FINAL = (0.12, 0.4)  # of the budget, that is kept for the default against the b
 CLOSING = 0.5  # seconds kept for ending processes and writing the plan
 WAITING = 2  # batches a runtime may have under way for each stream
 RUNS = 2  # of everything under way, in a measurement: one to warm up, one that counts
-LOOKED = 3  # batches whose rows are looked at before
+LOOKED = 3  # batches whose rows are looked at before a measurement, and again after it
 SINGLES = 4  # images that are timed one by one, at least
 LONGER = 1.8  # a measurement than the seconds it is asked to last: a warm-up before, single images after
 SAFETY = 1.15  # what is begun wrongly can still be ended
@@ -40,7 +40,7 @@ class Budget:
     clock: Callable[[], float] = time.monotonic
     gigabytes: float = 0.0  # of weights, in float32
     cores: int = 1  # of the CPU
-    final_s: float = 0.0  # what three rounds of the final take
+    final_s: float = 0.0  # what the rounds of the final take, and looking at rows after them
     prepared: dict[str, float] = field(default_factory=dict)  # runtime -> what preparing took last
     first_prepared: float | None = None
     guess: float = 1.0  # images a second, before any were measured
@@ -87,7 +87,7 @@ class Budget:
 
     def saw_default(self, setup: Setup, batch: int, images_per_s: float, rounds: int) -> None:
         """Keep the time for so many rounds of the default against something faster."""
-        self.final_s = rounds * TWO * self.streaming(setup, batch, images_per_s)
+        self.final_s = rounds * TWO * self.streaming(setup, batch, images_per_s) + TWO * self.looking(setup, batch)
 
     def preparing(self, setup: Setup) -> float:
         """Estimate what preparing takes."""
@@ -102,8 +102,12 @@ class Budget:
     def measuring(self, setup: Setup, batch: int, seconds: float) -> float:
         """Estimate what looking at the rows of a setup and measuring it for some seconds takes."""
         rate = self.rate(setup)
-        before_and_after = SAFETY * (LOOKED * batch + SINGLES) / rate
+        before_and_after = 2 * self.looking(setup, batch) + SAFETY * SINGLES / rate
         return before_and_after + self.streaming(setup, batch, rate) + LONGER * seconds
+
+    def looking(self, setup: Setup, batch: int) -> float:
+        """Estimate what looking at the rows of a setup takes."""
+        return SAFETY * LOOKED * batch / self.rate(setup)
 
     def streaming(self, setup: Setup, batch: int, images_per_s: float) -> float:
         """Estimate the least that one stream takes: all that is under way, to warm up and to count."""

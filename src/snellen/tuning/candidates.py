@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from snellen import runtimes
 from snellen.devices import Device
+from snellen.errors import Unavailable
 from snellen.records.plan import Layout, Setup
 from snellen.records.tuning import Goal
 
@@ -18,6 +19,8 @@ STREAM_BATCHES = (1, 2, 4)  # for each stream of a CPU; larger ones leave its ca
 WHOLE_BATCHES = (4, 8)  # where all cores work on one batch
 LARGE_BATCHES = (8, 16, 32, 64, 128, 256, 512, 1024)  # elsewhere, upward until the memory ends or nothing is gained
 COMPILED_BATCHES = (32, 256)  # each is compiled by itself
+LAYS_OUT = ("openvino",)
+"""Runtimes that are told how many streams and threads there are, and take every core where they are not."""
 HALVES = ("bfloat16", "float16")
 
 
@@ -69,6 +72,24 @@ def calibrated(groups: Iterable[Group], digest: str | None) -> tuple[Group, ...]
         replace(group, calibration=group.calibration or digest) if group.dtype == runtimes.INT8 else group
         for group in groups
     )
+
+
+def refused(group: Group, device: Device) -> str:
+    """Return why a group is not tried on a device: its runtime is not here, or its dtype is not used there."""
+    if group.dtype == runtimes.INT8 and group.runtime != "openvino":
+        return ""  # a runner of somebody's own; no other runtime of ours has it
+    try:
+        runtimes.check(group.runtime, device, group.dtype)
+    except Unavailable as error:
+        return "; ".join(filter(None, (error.seen, error.todo)))
+    return ""
+
+
+def resolved(setup: Setup, batch: int | None, cores: int) -> Layout:
+    """Return the layout of a setup with nothing left to the runtime."""
+    if setup.runtime not in LAYS_OUT:
+        return Layout(batch=batch)
+    return Layout(batch=batch, streams=setup.layout.streams or cores, threads=setup.layout.threads or cores)
 
 
 def default(device: Device) -> Setup:

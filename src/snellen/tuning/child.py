@@ -1,7 +1,7 @@
 """The process of one candidate: it opens a runner, and does what it is told over its input and output.
 
-Started by ``apart`` as ``python -m snellen.tuning.child FOLDER``. It ends when its input does. What a library prints
-goes to the error output, or it would be taken for an answer.
+Started by ``apart`` with the folder of a model. It ends when its input does. What a library prints goes to the error
+output, or it would be taken for an answer.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from snellen.tuning import wire
 
 if TYPE_CHECKING:
     from snellen.model.model import Model
     from snellen.runtimes.base import Runner
+    from snellen.timing.feed import Answer as Kept
 
 Answer = tuple[dict[str, Any], "wire.Arrays"]
+T = TypeVar("T")
 
 FULL = ("out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc")
 """What torch, its devices and other runtimes say of a memory that is full; not all of them raise MemoryError."""
@@ -40,7 +42,6 @@ class Worker:
         from snellen import devices, runtimes
         from snellen.records.plan import Setup
         from snellen.records.reading import read
-        from snellen.timing import memory
         from snellen.tuning.folder import take_up
         from snellen.tuning.shown import unpacked
 
@@ -52,8 +53,6 @@ class Worker:
         self.runner = runner = runtimes.make(setup.runtime, mapped.model, device, setup.dtype, setup.layout, images)
         prime(runner, mapped.model)
         mapped.release()
-        gc.collect()
-        memory.reset_peak()  # what preparing took is not what running takes
         told = {name: getattr(runner, name) for name in ("runtime", "version", "dtype", "note", "ours", "batch")}
         return told, {}
 
@@ -74,17 +73,13 @@ class Worker:
         return {}, {f"{number:06d}": rows for number, rows in enumerate(found)}
 
     def measure(self, asked: dict[str, Any], arrays: Any) -> Answer:
-        """Measure here, where no pixels are copied in between; the memory is this process's, or the device's."""
-        from snellen.timing import rates
-
+        """Measure here, where no pixels are copied in between; what the last batches gave comes back as well."""
         runner, pixels = self._opened(), list(arrays.values())
-        if asked["what"] == "rate":
-            found = asdict(rates.measure(runner, pixels, asked["seconds"]))
-        elif asked["what"] == "stream":
-            found = asdict(rates.stream(runner, pixels, asked["seconds"]))
-        else:
-            found = {"latencies_s": rates.latencies(runner, pixels, asked["seconds"])}
-        return {"found": found, "memory_bytes": peak(runner)}, {}
+        kept: list[Kept] = []
+        found, memory = watched(runner, lambda: measured(asked["what"], runner, pixels, asked["seconds"], kept))
+        rows = [answer.rows for answer in kept]
+        vectors = {f"{number:06d}": answer.vectors for number, answer in enumerate(kept)}
+        return {"found": found, "memory_bytes": memory, "rows": rows}, vectors
 
     def _opened(self) -> Runner:
         assert self.runner is not None  # the parent opens first
@@ -100,6 +95,29 @@ def prime(runner: Runner, model: Model) -> None:
     runner.device.synchronize()
 
 
+def measured(what: str, runner: Runner, pixels: list[Any], seconds: float, kept: list[Kept]) -> dict[str, Any]:
+    """Measure a rate, a stream or latencies, as plain values."""
+    from snellen.timing import rates
+
+    if what == "rate":
+        return asdict(rates.measure(runner, pixels, seconds, kept=kept))
+    if what == "stream":
+        return asdict(rates.stream(runner, pixels, seconds, kept=kept))
+    return {"latencies_s": rates.latencies(runner, pixels, seconds, kept=kept)}
+
+
+def watched(runner: Runner, do: Callable[[], T]) -> tuple[T, int | None]:
+    """Do something; return what it gave, and the most bytes that were held meanwhile.
+
+    Preparing and verifying came before, and what they held at most is another matter. None where the system does not
+    let a peak start anew.
+    """
+    gc.collect()
+    anew = peak_anew(runner)
+    found = do()
+    return found, peak(runner) if anew else None
+
+
 def peak(runner: Runner) -> int | None:
     """Return the most bytes that were held: of this process on a CPU, of the device elsewhere."""
     from snellen.timing import memory
@@ -107,6 +125,21 @@ def peak(runner: Runner) -> int | None:
     if runner.device.kind == "cpu":
         return memory.peak_bytes()
     return (runner.device.memory() or {}).get("peak")
+
+
+def peak_anew(runner: Runner) -> bool:
+    """Let ``peak`` start anew; tell whether that was possible."""
+    import torch
+
+    from snellen.timing import memory
+
+    if runner.device.kind == "cpu":
+        return memory.reset_peak()
+    reset = getattr(getattr(torch, runner.device.kind, None), "reset_peak_memory_stats", None)
+    if reset is None:
+        return False
+    reset(runner.device.torch_name)
+    return True
 
 
 def answered(do: Callable[[dict[str, Any], Any], Answer], asked: dict[str, Any], arrays: Any) -> Answer:

@@ -16,7 +16,8 @@ from snellen.model.model import Model
 from snellen.records.plan import Layout, Setup
 from snellen.records.timing import Rate, Stream
 from snellen.timing import rates
-from snellen.tuning.child import peak, prime
+from snellen.timing.feed import Answer
+from snellen.tuning.child import prime, watched
 from snellen.tuning.shown import meant
 
 if TYPE_CHECKING:
@@ -44,10 +45,11 @@ class MemoryFull(CandidateError):
 
 @dataclass(frozen=True)
 class Measured(Generic[T]):
-    """What was measured, and the most bytes that were held."""
+    """What was measured, the most bytes that were held meanwhile, and what the last batches gave."""
 
     value: T
     memory_bytes: int | None
+    answers: tuple[Answer, ...]
 
 
 class Opened(Protocol):
@@ -92,24 +94,26 @@ class Here:
 
     def rate(self, pixels: Sequence[Array], seconds: float) -> Measured[Rate]:
         """Measure throughput and latency."""
-        return self._measured(lambda: rates.measure(self.runner, pixels, seconds))
+        return self._measured(lambda kept: rates.measure(self.runner, pixels, seconds, kept=kept))
 
     def stream(self, pixels: Sequence[Array], seconds: float) -> Measured[Stream]:
         """Measure throughput alone."""
-        return self._measured(lambda: rates.stream(self.runner, pixels, seconds))
+        return self._measured(lambda kept: rates.stream(self.runner, pixels, seconds, kept=kept))
 
     def latencies(self, pixels: Sequence[Array], seconds: float) -> Measured[tuple[float, ...]]:
         """Time single images."""
-        return self._measured(lambda: rates.latencies(self.runner, pixels, seconds))
+        return self._measured(lambda kept: rates.latencies(self.runner, pixels, seconds, kept=kept))
 
     def close(self) -> None:
         """Close the runner."""
         self.runner.close()
 
-    def _measured(self, measure: Callable[[], Any]) -> Measured[Any]:
+    def _measured(self, measure: Callable[[list[Answer]], Any]) -> Measured[Any]:
         if time.monotonic() > self.until:
             raise Stopped("there was no time left for it")
-        return Measured(measure(), peak(self.runner))
+        kept: list[Answer] = []
+        found, memory = watched(self.runner, lambda: measure(kept))
+        return Measured(found, memory, tuple(kept))
 
 
 class InProcess:

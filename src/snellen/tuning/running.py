@@ -6,13 +6,15 @@ In: a model and what was asked. Out: what was picked, every trial, and what they
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from snellen.devices import Device
 from snellen.model.model import Model
 from snellen.records import Choice
-from snellen.records.plan import Setup
+from snellen.records.plan import SHOWN, Setup
+from snellen.records.timing import Ceiling
 from snellen.records.tuning import Goal, Trial
 from snellen.runtimes import INT8
 from snellen.timing import ceiling
@@ -21,6 +23,7 @@ from snellen.tuning import final
 from snellen.tuning.apart import Processes
 from snellen.tuning.budget import Budget
 from snellen.tuning.candidates import Group
+from snellen.tuning.ceilings import PROBE, Ceilings
 from snellen.tuning.final import Picked
 from snellen.tuning.opened import InProcess, Make, Opens
 from snellen.tuning.rows import Images
@@ -29,13 +32,13 @@ from snellen.tuning.trials import Case, Progress, Search
 from snellen.verification import glance, trusted
 
 IMAGES = (4, 2)  # that are verified with: fewer where they cost more than a part of the budget
-FEW = 0.04  # of the budget, that the golden of four images may take; of what is left, that one ceiling may take
+FEW = 0.04  # of the budget, that the golden of four images may take
 MOST = 0.4  # of the budget, that the golden may take at all
 GOLDEN_COST = (3.0, 2.5)  # in float32 runs at the ceiling: the float64 run, and one trusted run
-PROBE = 1024  # side of the product that estimates rest on
 REACHED = 0.5  # of the ceiling, that an encoder is reckoned to reach before any was measured
 
-MEMORY = "memory is the peak of the process that ran the candidate, torch's own libraries among it"
+ELSEWHERE = "int8 of the images {digest}: whether the images it was judged on are among them is not known"
+MEMORY = "memory is the peak of the process while it was measured, torch's own libraries among it"
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Found:
     trials: tuple[Trial, ...]
     names: tuple[str, ...] = ()  # of the images
     calibrated: tuple[str, ...] = ()  # of those that 8-bit networks were calibrated on
-    ceilings: dict[str, float] = field(default_factory=dict)
+    ceilings: tuple[Ceiling, ...] = ()
     notes: tuple[str, ...] = ()
     golden_s: float | None = None
 
@@ -81,14 +84,16 @@ class Run:
         count = IMAGES[0] if IMAGES[0] * each <= FEW * budget.seconds else IMAGES[1]
         if count * each > MOST * budget.left:
             return self._too_short(count * each)
-        ceilings = self._ceilings(rate)
+        ceilings = Ceilings(self.asked.device, budget, rate)
+        for dtype in self.dtypes:
+            ceilings.measure(dtype)
         seen = shown(images, self.model.recipe, count, eight_bit=INT8 in self.dtypes)
         begun = budget.used
         golden = glance.prepare(
             self.model, seen.pixels, self.dtypes, lambda text: self.say(f"{text}; {max(budget.left, 0):.0f} s left")
         )
         golden_s = budget.used - begun
-        search = Search(self._case(Images(seen.pixels.numpy(), golden), ceilings, self._opens(make, seen)))
+        search = Search(self._case(Images(seen.pixels.numpy(), golden), ceilings, self._opens(make, seen), seen.spoilt))
         try:
             self._try_all(search, seen)
             picked = final.pick(search)
@@ -100,8 +105,8 @@ class Run:
             trials=tuple(search.trials),
             names=seen.names,
             calibrated=seen.calibrated,
-            ceilings=ceilings,
-            notes=(*seen.notes, MEMORY),
+            ceilings=tuple(ceilings.found.values()),
+            notes=(*seen.notes, *self._unknown(seen), MEMORY),
             golden_s=golden_s,
         )
 
@@ -110,7 +115,7 @@ class Run:
         trial = Trial(setup=self.default, outcome="skipped", because=because)
         return Found(picked=Picked(None, Choice("none", because)), trials=(trial,))
 
-    def _case(self, images: Images, ceilings: dict[str, float], opens: Opens) -> Case:
+    def _case(self, images: Images, ceilings: Ceilings, opens: Opens, spoilt: str) -> Case:
         return Case(
             device=self.asked.device,
             goal=self.asked.goal,
@@ -121,7 +126,14 @@ class Run:
             allowed=self.asked.allow,
             budget=self.budget,
             say=self.say,
+            spoilt=spoilt,
         )
+
+    def _unknown(self, seen: Shown) -> tuple[str, ...]:
+        """Say of which 8-bit setups nobody knows whether they are judged on what they were calibrated on."""
+        known = seen.calibration.digest if seen.calibration else None
+        named = dict.fromkeys(group.calibration for group in self.groups if group.calibration not in (None, known))
+        return tuple(ELSEWHERE.format(digest=str(digest)[:SHOWN]) for digest in named)
 
     def _opens(self, make: Make | None, seen: Shown) -> Opens:
         if make is None:
@@ -140,27 +152,8 @@ class Run:
             search.try_group(group, waiting)
             waiting -= len(group.batches)
 
-    @property
+    @cached_property
     def dtypes(self) -> tuple[str, ...]:
-        """The dtypes that are judged: those that are tried and that the device computes in."""
-        refused = self.asked.device.refused()
-        tried = dict.fromkeys(["float32", *(group.dtype for group in self.groups)])
-        return tuple(name for name in tried if name not in refused and (name == INT8 or name in trusted.REFERENCE))
-
-    def _ceilings(self, rate: float) -> dict[str, float]:
-        """Measure the rate of products in every dtype, where there is time; ``rate``: roughly, in float32."""
-        found: dict[str, float] = {}
-        device = self.asked.device
-        for dtype in self.dtypes:
-            side = None if device.kind != "cpu" or self._fits(ceiling.SIDE, rate, dtype) else PROBE
-            if device.kind == "cpu" and side is not None and not self._fits(side, rate, dtype):
-                continue
-            value = ceiling.measured(dtype, device=device, side=side).operations_per_s
-            if value is not None:
-                found[dtype] = value
-        return found
-
-    def _fits(self, side: int, rate: float, dtype: str) -> bool:
-        """Tell whether products of a side take a small part of what is left; other dtypes than float32 may be slow."""
-        needed = 2.0 * side**3 * (ceiling.WARM + ceiling.REPEATS)
-        return needed / (rate if dtype == "float32" else rate / 2) <= FEW * self.budget.left
+        """The dtypes that are judged: float32, and those that are tried and computed in here."""
+        tried = [group.dtype for group in self.groups if not kinds.refused(group, self.asked.device)]
+        return tuple(name for name in dict.fromkeys(["float32", *tried]) if name == INT8 or name in trusted.REFERENCE)

@@ -8,8 +8,8 @@ n images.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,9 @@ PACKAGES = (
     "8-bit networks are calibrated on the package's photographs: beside those verified with, {count} different "
     f"images were named, and it takes {CALIBRATED[0]}"
 )
+COPIES = "passed over, for the same image was named before: {names}"
+DROPPED = "not verified with, for 8-bit networks are calibrated on them: {names}"
+SPOILT = "it would be judged on images that it was calibrated on ({names}), and fewer than two others were named"
 
 
 @dataclass(frozen=True)
@@ -49,24 +52,51 @@ class Shown:
     notes: tuple[str, ...] = ()
     calibration: Calibration | None = None  # None: the package's photographs
     calibrated: tuple[str, ...] = ()  # the names of its images
+    spoilt: str = ""  # why nothing can be judged that was calibrated on the package's photographs, where it cannot
+
+
+@dataclass
+class Different:
+    """The images at paths, one after another, without those that were there before."""
+
+    recipe: Recipe
+    paths: Iterator[Path]
+    known: set[bytes] = field(default_factory=set)
+    copies: list[str] = field(default_factory=list)  # the names of those that were passed over
+
+    def take(self, count: int) -> list[tuple[str, Array]]:
+        """Read on until there are so many, or no more. Raises ImageError."""
+        found: list[tuple[str, Array]] = []
+        while len(found) < count and (path := next(self.paths, None)) is not None:
+            pixels = self.recipe.array(decode(path))
+            if pixels.tobytes() in self.known:
+                self.copies.append(path.name)
+            else:
+                self.known.add(pixels.tobytes())
+                found.append((path.name, pixels))
+        return found
 
 
 def shown(images: Sequence[str | Path] | None, recipe: Recipe, count: int, *, eight_bit: bool) -> Shown:
-    """Return the first ``count`` images to judge on, and, for ``eight_bit``, others to calibrate on.
+    """Return the first ``count`` different images to judge on, and, for ``eight_bit``, others to calibrate on.
 
     Raises UsageError for fewer than two images, ImageError for one that is none.
     """
     chosen = inputs.photographs() if images is None else inputs.images(images)
     paths = [path for path in chosen.paths if images is not None or path.name in UNSEEN]
-    chosen = replace(chosen, paths=tuple(paths[:count]))
-    judged = Shown(chosen.pixels(recipe), tuple(path.name for path in chosen.paths))
+    different = Different(recipe, iter(paths))
+    judged = different.take(count)
     if images is None:
-        return replace(judged, notes=(NO_IMAGES,))
-    if len(judged.names) < LEAST:
+        return _of(judged, NO_IMAGES)
+    if len(judged) < LEAST:
         raise UsageError(
-            f"{len(judged.names)} image was named", expected="two or more, to tell them apart", todo="name another"
+            f"{len(judged)} image was named" + (f", and {len(different.copies)} copies" if different.copies else ""),
+            expected="two or more, to tell them apart",
+            todo="name another",
         )
-    return _calibrated(judged, recipe, paths[count:]) if eight_bit else judged
+    found = _calibrated(judged, different) if eight_bit else _of(judged)
+    copies = (COPIES.format(names=", ".join(different.copies)),) if different.copies else ()
+    return replace(found, notes=(*found.notes, *copies))
 
 
 def meant(setup: Setup, calibration: Calibration | None) -> Calibration | str | None:
@@ -90,20 +120,30 @@ def unpacked(arrays: Mapping[str, Array]) -> Calibration:
     return Calibration(images, held_out)
 
 
-def _calibrated(judged: Shown, recipe: Recipe, paths: Iterable[Path]) -> Shown:
-    """Add a calibration on the images at ``paths``; one that is judged on, or was there before, counts for nothing."""
-    known = {image.numpy().tobytes() for image in judged.pixels}
-    found: dict[str, Array] = {}
-    for path in paths:
-        if len(found) == CALIBRATED[1]:
-            break
-        pixels = recipe.array(decode(path))
-        if pixels.tobytes() not in known:
-            known.add(pixels.tobytes())
-            found[str(path)] = pixels
-    if len(found) < CALIBRATED[0]:
-        return replace(judged, notes=(*judged.notes, PACKAGES.format(count=len(found))))
-    calibration = quantise.given(list(found.values()))
-    names = tuple(Path(path).name for path in found)
-    notes = (*judged.notes, OWN.format(count=len(found)))
-    return replace(judged, notes=notes, calibration=calibration, calibrated=names)
+def _of(judged: Sequence[tuple[str, Array]], *notes: str) -> Shown:
+    import numpy
+    import torch
+
+    return Shown(torch.from_numpy(numpy.stack([x for _, x in judged])), tuple(name for name, _ in judged), notes)
+
+
+def _calibrated(judged: list[tuple[str, Array]], different: Different) -> Shown:
+    """Calibrate on the images that come next; where they are too few, see that none of the package's is judged on."""
+    found = different.take(CALIBRATED[1])
+    if len(found) >= CALIBRATED[0]:
+        calibration = quantise.given([pixels for _, pixels in found])
+        return replace(
+            _of(judged, OWN.format(count=len(found))),
+            calibration=calibration,
+            calibrated=tuple(name for name, _ in found),
+        )
+    packages = quantise.photographs(different.recipe)
+    seen = {pixels.tobytes() for pixels in (*packages.images, *packages.held_out)}
+    unseen = [one for one in judged if one[1].tobytes() not in seen]
+    names = ", ".join(name for name, pixels in judged if pixels.tobytes() in seen)
+    because = PACKAGES.format(count=len(found))
+    if not names:
+        return _of(judged, because)
+    if len(unseen) < LEAST:
+        return replace(_of(judged, because), spoilt=SPOILT.format(names=names))
+    return _of(unseen, because, DROPPED.format(names=names))

@@ -5,7 +5,7 @@ In: groups of setups. Out: a ``Trial`` for every setup, and the best of them sti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -15,9 +15,11 @@ from snellen.errors import SnellenError, Unavailable
 from snellen.records.plan import Setup
 from snellen.records.tuning import Goal, Outcome, Trial
 from snellen.runtimes import INT8
+from snellen.tuning import candidates as kinds
 from snellen.tuning import rows
 from snellen.tuning.budget import Budget
 from snellen.tuning.candidates import Group
+from snellen.tuning.ceilings import Ceilings
 from snellen.tuning.child import is_full
 from snellen.tuning.opened import MemoryFull, Opened, Opens, Stopped
 
@@ -28,6 +30,7 @@ Progress = Callable[[str], None]
 
 LOSSY = (INT8,)
 """Dtypes that lose more than any class of the verifier allows; what they keep is judged by limits of their own."""
+TWIN = "it is the default, with what that leaves to the runtime spelt out"
 NOT_ALLOWED = "lossy beyond any class, so not picked unless allowed"
 KEEPS = ("openvino",)
 """Runtimes that keep what they convert: a later process holds less than the one that converted."""
@@ -36,6 +39,10 @@ LEAST_PART = 0.3  # of the time for trials, that it is given at least
 GAIN = 1.02  # a larger batch that gives less than this is no gain
 WITHOUT_GAIN = 2  # larger batches without a gain, one after another, after which no larger one is tried
 LEAST_ROUNDS = 3  # of the final; of fewer nobody can say how far they scatter
+ROUNDS = 5  # that time is kept for
+MOST_SHARE = 1.2
+"""Of the machine's own rate of products, what an encoder may reach: nothing that computes gets past it by more than the
+two measurements scatter."""
 HALF = 0.5  # of the default's rate: what a setup that holds less memory must reach
 
 
@@ -48,10 +55,11 @@ class Case:
     opens: Opens
     images: rows.Images
     operations: int  # of one image
-    ceilings: Mapping[str, float]
+    ceilings: Ceilings
     allowed: tuple[str, ...]
     budget: Budget
     say: Progress
+    spoilt: str = ""  # why int8 on the package's photographs cannot be judged, where it cannot
 
     def tell(self, what: object, doing: str) -> None:
         """Say how far it is."""
@@ -75,13 +83,14 @@ class Search:
         trial = self.trials[-1]
         if opened is not None and trial.outcome == "passed":
             self.default = (trial, opened)
-            self.case.budget.saw_default(setup, trial.batch or 1, trial.images_per_s or 1.0, LEAST_ROUNDS)
+            self.case.budget.saw_default(setup, trial.batch or 1, trial.images_per_s or 1.0, ROUNDS)
 
     def try_group(self, group: Group, waiting: int) -> None:
         """Try the setups of a group, while ``waiting`` others are still to be measured."""
         case, budget, first = self.case, self.case.budget, group.setups[0]
-        if first.dtype not in LOSSY and first.dtype in case.device.refused():
-            self._note(group.setups[:1], "not here", f"{case.device.name}: {case.device.refused()[first.dtype]}")
+        refused = kinds.refused(group, case.device)
+        if refused or (first.dtype == INT8 and first.calibration is None and case.spoilt):
+            self._note(group.setups, "not here" if refused else "failed", refused or case.spoilt)
             return
         measuring = budget.measuring(first, first.layout.batch or 1, budget.seconds_each(waiting))
         needed = budget.preparing(first) + budget.judged_s + measuring
@@ -144,6 +153,9 @@ class Search:
             if without >= WITHOUT_GAIN:
                 self._note([setup], "skipped", f"{WITHOUT_GAIN} larger batches in a row gave nothing more")
                 continue
+            if self._is_default(setup, opened):
+                self._note([setup], "skipped", TWIN)
+                continue
             trial = self._measured(setup, opened, judged, waiting + len(group.setups) - number)
             if number == 0:
                 trial = replace(trial, prepare_s=spent["prepare_s"], verify_s=spent["verify_s"])
@@ -159,7 +171,7 @@ class Search:
         told = Trial(
             setup=setup,
             outcome="skipped",
-            because="",
+            because=judged.because,
             may_be_picked=setup.dtype not in LOSSY or setup.dtype in case.allowed,
             worst=judged.worst,
             figures=dict(judged.figures),
@@ -169,28 +181,60 @@ class Search:
         if self.default is not None and needed > budget.for_trials:
             return replace(told, because=_no_time(needed, budget.for_trials))
         case.tell(setup, "measuring")
-        begun = budget.clock()
         wrong = case.images.misplaced(opened.runner, batch, setup.dtype)
-        if wrong:
-            return replace(told, outcome="failed", because=wrong)
+        return replace(told, outcome="failed", because=wrong) if wrong else self._rated(told, opened, batch, seconds)
+
+    def _rated(self, told: Trial, opened: Opened, batch: int, seconds: float) -> Trial:
+        """Measure a setup whose rows are right, and see that they were and are while it is measured."""
+        case, dtype, begun = self.case, told.setup.dtype, self.case.budget.clock()
         measured = opened.rate(case.images.batches(batch), seconds)
         rate = measured.value
-        budget.saw_rate(setup, rate.images_per_s)
-        ceiling = case.ceilings.get(setup.dtype)
+        wrong = case.images.wrong(measured.answers, batch, dtype)
+        wrong = wrong or case.images.misplaced(opened.runner, batch, dtype)
+        share = case.ceilings.share(dtype, rate.images_per_s * case.operations, MOST_SHARE)
+        if wrong is None and share is not None and share > MOST_SHARE:
+            wrong = f"{share:.3g} times what this machine reaches in products of matrices: it does not compute"
+        told = replace(told, batch=batch, measure_s=case.budget.clock() - begun)
+        if wrong:
+            return replace(told, outcome="failed", because=wrong)
+        case.budget.saw_rate(told.setup, rate.images_per_s)
         return replace(
             told,
             outcome="passed",
-            because=judged.because if told.may_be_picked else f"{judged.because}; {NOT_ALLOWED}",
+            because=told.because if told.may_be_picked else f"{told.because}; {NOT_ALLOWED}",
             images_per_s=rate.images_per_s,
             samples_s=rate.samples,
             spread=rate.spread,
+            steady=rate.steady,
+            warm_batches=rate.warm_batches,
             latency_s=rate.latency_s,
             latencies_s=rate.latencies_s,
             memory_bytes=measured.memory_bytes,
-            ceiling_share=rate.images_per_s * case.operations / ceiling if ceiling else None,
-            batch=batch,
-            measure_s=budget.clock() - begun,
+            ceiling_share=share,
+            beside=self._beside(opened),
         )
+
+    def fail(self, trial: Trial, because: str) -> None:
+        """Take back what was measured of a setup that no longer gives what it gave."""
+        number = next(i for i, one in enumerate(self.trials) if one is trial)
+        self.trials[number] = replace(
+            trial, outcome="failed", because=because, images_per_s=None, latency_s=None, ceiling_share=None
+        )
+
+    def _is_default(self, setup: Setup, opened: Opened) -> bool:
+        """Tell whether a setup is the default's, where that leaves something to the runtime."""
+        if self.default is None:
+            return False
+        trial, cores = self.default[0], self.case.budget.cores
+        if (setup.runtime, setup.dtype, setup.calibration) != (trial.setup.runtime, trial.setup.dtype, None):
+            return False
+        mine = kinds.resolved(setup, setup.layout.batch or opened.runner.batch, cores)
+        return mine == kinds.resolved(trial.setup, trial.batch, cores)
+
+    def _beside(self, opened: Opened) -> tuple[str, ...]:
+        """Return which others are open."""
+        held = (one for one in (self.default, self.best) if one is not None and one[1] not in (None, opened))
+        return tuple(dict.fromkeys(str(one[0].setup) for one in held))
 
     def _add(self, trial: Trial, opened: Opened) -> None:
         """Take a trial in; where it is the best so far, it stays open and the one before is closed."""

@@ -25,6 +25,7 @@ from snellen.records.tuning import GOALS, TuneRecord
 from snellen.runtimes import plans
 from snellen.timing import machine
 from snellen.tuning import candidates as kinds
+from snellen.tuning import ending
 from snellen.tuning.budget import Budget
 from snellen.tuning.opened import Make
 from snellen.tuning.running import Asked, Found, Run
@@ -60,15 +61,17 @@ def tune(  # noqa: PLR0913  (each is a question a person asks by itself, and all
     for, Unavailable for a device that is not here.
     """
     begun = time.monotonic() if began is None else began
-    asked = _asked(model, device, goal, budget_s, tuple(allow))
-    plans.check()
+    asked = checked(device, goal, budget_s, tuple(allow))
+    trusted.check_model(model)
+    load_before = machine.load()
     started = datetime.now(timezone.utc).isoformat(timespec="seconds")
     cores = processor.cores()
     groups = kinds.groups(asked.device, asked.goal, cores) if candidates is None else kinds.grouped(candidates)
     gigabytes = sum(p.numel() for p in model.encoder.parameters()) * 4e-9
     budget = Budget(seconds=budget_s, began=begun, gigabytes=gigabytes, cores=cores)
     count = operations(model.encoder.config, *model.recipe.size)
-    found = Run(model, asked, budget, progress or (lambda _: None), count, groups).search(images, make)
+    with ending.orderly():
+        found = Run(model, asked, budget, progress or (lambda _: None), count, groups).search(images, make)
     plan = _plan(model, asked, found, started)
     if plan is not None:
         plans.save(plan)
@@ -80,7 +83,9 @@ def tune(  # noqa: PLR0913  (each is a question a person asks by itself, and all
         images=found.names,
         calibrated=found.calibrated,
         operations_per_image=count,
-        ceilings_operations_per_s=found.ceilings,
+        ceilings=found.ceilings,
+        load_before=load_before,
+        load_after=machine.load(),
         default=kinds.default(asked.device),
         trials=found.trials,
         choice=found.picked.choice,
@@ -113,8 +118,8 @@ def _plan(model: Model, asked: Asked, found: Found, made_at: str) -> Plan | None
     )
 
 
-def _asked(model: Model, device: str, goal: str, budget_s: float, allow: tuple[str, ...]) -> Asked:
-    """Refuse what cannot be tuned for."""
+def checked(device: str, goal: str, budget_s: float, allow: tuple[str, ...]) -> Asked:
+    """Refuse what cannot be tuned for, and a cache that no plan could be kept in; no model is needed to know."""
     if goal not in GOALS:
         raise UnknownName("goal", goal, GOALS, todo=f"one of {', '.join(GOALS)}")
     if not (math.isfinite(budget_s) and budget_s > 0):
@@ -129,5 +134,5 @@ def _asked(model: Model, device: str, goal: str, budget_s: float, allow: tuple[s
             expected="a device that is there",
             todo="'snellen verify --simulate' tries an encoder on a simulated one",
         )
-    trusted.check_model(model)
+    plans.check()
     return Asked(place, goal, allow)

@@ -12,8 +12,10 @@ from typing import Any
 
 import torch
 
+from snellen.errors import CandidateError
 from snellen.images import decode
 from snellen.model.model import Model
+from snellen.model.source import PathName
 from snellen.runtimes import export as files
 from snellen.runtimes import onnx_file
 from snellen.runtimes.graph import Graph
@@ -51,7 +53,7 @@ class ExportRecord:
         return {"schema": "snellen.export/1", **asdict(self)}
 
 
-def export(model: Model, path: Path, kind: str | None = None, progress: Progress | None = None) -> ExportRecord:
+def export(model: Model, path: PathName, kind: str | None = None, progress: Progress | None = None) -> ExportRecord:
     """Write ``model`` to ``path`` as ``kind`` (onnx or openvino; by the path's ending where None), and run it.
 
     The batch of the file is free, the size that of the model's recipe. It is written under another name, run on
@@ -60,6 +62,7 @@ def export(model: Model, path: Path, kind: str | None = None, progress: Progress
 
     Raises UsageError for a model that is not float32 on the CPU, or a path that cannot be written to; MissingPackage.
     """
+    path = Path(path)
     kind = files.format_of(path, kind)
     trusted.check_model(model)
     say = progress or (lambda _: None)
@@ -68,8 +71,11 @@ def export(model: Model, path: Path, kind: str | None = None, progress: Progress
         say(f"writing {path.name}")
         exported, written = files.write(model, folder / path.name, kind)
         size = sum(file.stat().st_size for file in written)
-        with files.Exported(written[0], kind, model) as runner:
-            found = glance.prepare(model, pixels, ("float32",), say).judge(runner, "float32")
+        try:
+            with files.Exported(written[0], kind, model) as runner:
+                found = glance.prepare(model, pixels, ("float32",), say).judge(runner, "float32")
+        except CandidateError as error:
+            found = Judged(outcome="fail", because=error.seen)
         placed = files.publish(written, path.parent) if found.outcome == "pass" else []
     return _record(model, exported, kind, (placed, size), found)
 

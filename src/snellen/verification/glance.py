@@ -23,7 +23,7 @@ from snellen.verification import behaviour, likeness, trusted
 from snellen.verification.calling import call, named
 from snellen.verification.drift import BATCH, encode, rows
 from snellen.verification.golden import Progress
-from snellen.verification.limits import NOISY, limit, ratio, together, wider
+from snellen.verification.limits import NOISY, limit, ratio, together
 from snellen.verification.metrics import error, rounding
 from snellen.verification.trusted import Arithmetic
 
@@ -35,6 +35,11 @@ FEWEST = 2
 
 SINGLE_MOST = 1e-4
 """How far the CPU's own float32 run may lie from the golden: a correct one lies 100 times nearer, a lowered one not."""
+
+TOLD = 4.0
+"""Times the limit, that two images' golden vectors lie apart if their order is judged: a correct vector may be a limit
+from its own first run, and that a limit from its golden; less than half of the way to another's golden tells it."""
+ALIKE = "the order of images was not judged for {count} of their pairs, whose vectors lie within the limits"
 
 Outputs = Mapping[str, Tensor]
 
@@ -68,9 +73,10 @@ class Glance:
 
         Raises UsageError for a dtype that was not prepared; a runner that is wrong raises nothing.
         """
-        if dtype not in self.limits and not (dtype == INT8 and self.bfloat16):
+        eight = dtype == INT8 and (self.bfloat16 or INT8 in self.unsound)
+        if dtype not in self.limits and not eight:
             raise UsageError(f"nothing was prepared to judge {dtype} by", expected=", ".join(self.limits))
-        reason = self.unsound.get("bfloat16" if dtype == INT8 else dtype)
+        reason = self.unsound.get(dtype) or (self.unsound.get("bfloat16") if dtype == INT8 else None)
         if reason is None and runner.dtype != dtype:
             reason = f"it computes in {runner.dtype}, and {dtype} was asked for"
         if reason is not None:
@@ -110,17 +116,16 @@ class Glance:
     def _behaves(self, runner: Runner, outputs: Outputs, dtype: str, first: Judged) -> Judged:
         """Run again in the ways that must not matter, each held against the first run.
 
-        Its own error is allowed at least; of 8 bits twice, for ranges may follow the batch, and both runs err.
+        The limits are those of the dtype; of 8 bits twice its own error, for ranges may follow the batch, and both err.
         """
-        own = {name: error(rows(outputs[name]), rows(exact)) for name, exact in self.golden.items()}
-        allowed = {
-            name: together((mine, mine)) if dtype == INT8 else wider(self.limits[dtype][name], mine)
-            for name, mine in own.items()
-        }
+        allowed = self.limits.get(dtype, {})
+        if dtype == INT8:
+            own = {name: error(rows(outputs[name]), rows(exact)) for name, exact in self.golden.items()}
+            allowed = {name: together((mine, mine)) for name, mine in own.items()}
         again = _apart(self._outputs(runner, self.pixels, "the second time"), outputs, allowed)
         one = {name: outputs[name][:1] for name in self.golden}
         alone = _apart(self._outputs(runner, self.pixels[:1], "for an image alone"), one, allowed)
-        vectors = self._vectors(runner, outputs, allowed["pooled"])
+        vectors, alike = self._vectors(runner, outputs, allowed["pooled"])
         figures = {**first.figures, "again": again, "alone": alone, "vectors": vectors}
         for times, what in (
             (again, "the same images a second time"),
@@ -130,12 +135,14 @@ class Glance:
             if not times <= 1:
                 because = f"{what}: apart by {times:.3g} times what is allowed"
                 return Judged(outcome="fail", because=because, worst=times, figures=figures)
-        return Judged(outcome="pass", because=first.because, worst=first.worst, figures=figures)
+        because = first.because + (f"; {ALIKE.format(count=alike)}" if alike else "")
+        return Judged(outcome="pass", because=because, worst=first.worst, figures=figures)
 
-    def _vectors(self, runner: Runner, outputs: Outputs, allowed: Error) -> float:
+    def _vectors(self, runner: Runner, outputs: Outputs, allowed: Error) -> tuple[float, int]:
         """Embed as embedding does, in batches of different sizes; return how far the vectors are from the first run's.
 
-        Raises CandidateError for vectors that are not one for each image, or are nearer to another image's.
+        And how many pairs of images are too much alike to tell their order. Raises CandidateError for vectors that are
+        not one for each image, or are nearer to that of another image which is not alike.
         """
         order = [0, *reversed(range(len(self.pixels)))]
         batches = [self.pixels[:1].numpy().copy(), self.pixels.flip(0).numpy().copy()]
@@ -147,12 +154,15 @@ class Glance:
         if shapes != wanted:
             raise CandidateError(f"embedding gave vectors of shapes {shapes} for batches of {wanted}")
         _check_numbers("vectors that embedding gets", found)
-        nearest = torch.cdist(found.double(), self.golden["pooled"]).argmin(-1)
-        if nearest.tolist() != order:
+        alike = _alike(self.golden["pooled"], allowed)
+        apart = torch.cdist(found.double(), self.golden["pooled"])
+        nearest = apart.argmin(-1).tolist()
+        if any(one != right and not alike[one, right] for one, right in zip(nearest, order, strict=True)):
             raise CandidateError(
-                f"embedding gave vectors that belong to the images {nearest.tolist()}, and not to {order}, as asked for"
+                f"embedding gave vectors that belong to the images {nearest}, and not to {order}, as asked for"
             )
-        return _over(error(found, outputs["pooled"][order]), allowed, "vectors")
+        pairs = (int(alike.sum()) - len(alike)) // 2
+        return _over(error(found, outputs["pooled"][order]), allowed, "vectors"), pairs
 
     def _outputs(self, runner: Runner, pixels: Tensor, what: str) -> dict[str, Tensor]:
         """Run a batch; raise CandidateError unless it gives all outputs that the golden has, in finite numbers."""
@@ -200,7 +210,10 @@ def prepare(model: Model, pixels: Tensor, dtypes: Iterable[str], progress: Progr
         if reason:
             unsound[dtype] = reason
         elif dtype == "bfloat16" and INT8 in wanted:
-            figures = likeness.figures(outputs, golden)
+            try:
+                figures = likeness.figures(outputs, golden)
+            except CandidateError as error_:
+                unsound[INT8] = f"nothing can be judged: {error_.seen}"
     return Glance(pixels=pixels.clone(), golden=golden, limits=limits, unsound=unsound, bfloat16=figures)
 
 
@@ -233,6 +246,17 @@ def _check_pixels(pixels: Tensor) -> None:
 def _check_numbers(what: str, tensor: Tensor) -> None:
     if not tensor.is_floating_point() or not bool(tensor.isfinite().all()):
         raise CandidateError(f"{what}: not all of them are finite numbers")
+
+
+def _alike(golden: Tensor, allowed: Error) -> Tensor:
+    """Return which images [n, n] have vectors [n, D] so near each other that a correct runner may confuse them."""
+    count = len(golden)
+    near = torch.ones(count, count, dtype=torch.bool)
+    for i in range(count):
+        for j in range(i):
+            ways = (ratio(error(golden[a : a + 1], golden[b : b + 1]), allowed) for a, b in ((i, j), (j, i)))
+            near[i, j] = near[j, i] = any(times is None or times <= TOLD for times in ways)
+    return near
 
 
 def _apart(found: Outputs, expected: Outputs, allowed: Mapping[str, Error]) -> float:

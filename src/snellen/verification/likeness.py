@@ -4,6 +4,9 @@ Eight bits for a whole tensor round as no precision class does: how far they are
 were taken from, so that no trusted run sets a limit. What is left to hold them to is what the vectors are for. Limits
 are declared here and nowhere else.
 
+Neighbours are those of patches. Neighbours of whole images are not counted: the few images of a trial have none to
+confuse, and each more costs a float64 run; what is said of images is said by the angles of their vectors.
+
 n images, N patches, D width.
 """
 
@@ -15,6 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from snellen.errors import CandidateError
 from snellen.verification.metrics import compare
 
 COSINE_MEDIAN = 0.995
@@ -47,9 +51,6 @@ where the ranges fit, 0.42 to 0.69 where one block of 12 has a doubled projectio
 QUERIES = 512
 """Patches whose neighbours are looked for, evenly spaced over all images."""
 
-FEWEST = 4
-"""Images from which on the neighbours of whole images are counted: fewer have none to confuse."""
-
 Figures = dict[str, float]
 
 
@@ -69,14 +70,20 @@ class Bound:
 
 
 def figures(outputs: Mapping[str, Tensor], golden: Mapping[str, Tensor]) -> Figures:
-    """Return cosines, gain and kept neighbours of outputs of the golden's shapes, all of them finite."""
+    """Return cosines, gain and kept neighbours of outputs of the golden's shapes, all of them finite.
+
+    Raises CandidateError for an output whose scale cannot be told.
+    """
     found: Figures = {}
     for name, exact in golden.items():
         cosines = (_unit(outputs[name]) * _unit(exact)).sum(-1)
         found[f"{name}_cosine_median"] = float(cosines.median())
         found[f"{name}_cosine_worst"] = float(cosines.min())
-        found[f"{name}_gain"] = compare(outputs[name], exact, "float32").gain or 0.0
-    return found | _neighbours(outputs["patches"], golden["patches"]) | _images(outputs["pooled"], golden["pooled"])
+        gain = compare(outputs[name], exact, "float32").gain
+        if gain is None:
+            raise CandidateError(f"the scale of {name} cannot be told: the golden's are zeros, or a sum overflows")
+        found[f"{name}_gain"] = gain
+    return found | _neighbours(outputs["patches"], golden["patches"])
 
 
 def bounds(found: Figures, bfloat16: Figures, golden: Mapping[str, Tensor]) -> Iterator[Bound]:
@@ -102,16 +109,6 @@ def _neighbours(mine: Tensor, exact: Tensor) -> Figures:
     own = images[queries][:, None] == images[None]
     across = near[0].masked_fill_(own, -2.0).argmax(-1) == near[1].masked_fill_(own, -2.0).argmax(-1)
     return {"neighbours": float(anywhere.double().mean()), "neighbours_across": float(across.double().mean())}
-
-
-def _images(mine: Tensor, exact: Tensor) -> Figures:
-    """Return the share of the nearest half of the other images that is kept, of pooled vectors [n, D]."""
-    if len(exact) < FEWEST:
-        return {}
-    half = len(exact) // 2
-    near = [(x @ x.T).fill_diagonal_(-2.0).topk(half).indices for x in (_unit(mine), _unit(exact))]  # [n, half]
-    kept = (near[0][:, :, None] == near[1][:, None]).any(-1)
-    return {"images_kept": float(kept.double().mean())}
 
 
 def _unit(x: Tensor) -> Tensor:

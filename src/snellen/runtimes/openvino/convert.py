@@ -11,8 +11,10 @@ from typing import Any
 
 import torch
 
+from snellen.errors import Unavailable
 from snellen.runtimes.graph import Graph
-from snellen.runtimes.openvino.session import NETWORK, OUTPUTS, openvino
+from snellen.runtimes.openvino.files import NETWORK, OUTPUTS, said
+from snellen.runtimes.openvino.session import openvino
 
 
 def network(graph: Graph) -> Any:
@@ -40,11 +42,30 @@ def network(graph: Graph) -> Any:
 
 
 def write(graph: Graph, folder: Path) -> None:
-    """Write an exported encoder into ``folder``: the network, its weights in float32, and where each output lies."""
+    """Write an exported encoder into ``folder``: the network, its weights in float32, and where each output lies.
+
+    Raises Unavailable where the disk refuses.
+    """
     made = network(graph)
-    openvino().save_model(made, folder / NETWORK, compress_to_fp16=False)
+    save(made, folder / NETWORK)
     places = {name: i for i, output in enumerate(made.outputs) for name in output.get_names()}
     (folder / OUTPUTS).write_text(json.dumps({name: places[name] for name in graph.names}), encoding="utf-8")
+
+
+def save(made: Any, path: Path) -> None:
+    """Write a network of OpenVINO to ``path``, with its weights in float32 beside it.
+
+    Raises Unavailable where the disk refuses. OpenVINO only says that it could not write, not what the disk said.
+    """
+    try:
+        openvino().save_model(made, path, compress_to_fp16=False)
+    except RuntimeError as error:
+        raise Unavailable(
+            f"OpenVINO cannot write {str(path)!r}: {said(error)}",
+            expected="a folder that may be written to, with room for the network and its weights",
+            todo="free some space, or write somewhere else (what is kept between runs: SNELLEN_CACHE); "
+            "what was not finished is not kept",
+        ) from error
 
 
 def _bounded(module: Any) -> None:

@@ -21,7 +21,8 @@ import numpy
 
 from snellen.errors import MissingPackage, UsageError
 from snellen.images import Picture, decode
-from snellen.runtimes.openvino.session import NETWORK, OUTPUTS, openvino, unreported
+from snellen.runtimes.openvino.files import NETWORK, OUTPUTS, places_of, read
+from snellen.runtimes.openvino.session import check_process, openvino, unreported
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -97,13 +98,16 @@ def write(network: Path, calibration: Calibration, folder: Path) -> None:
     """Write the 8-bit form of ``network`` into ``folder``, by the method that is nearer to it on images held out.
 
     SmoothQuant moves large activations into the weights, which trained encoders may need; its factors fit the images
-    they were read off, and may fit no others. Raises MissingPackage where nncf is not installed.
+    they were read off, and may fit no others. Raises MissingPackage where nncf is not installed, Unreadable where
+    OpenVINO cannot read ``network``, Unavailable where the disk refuses.
     """
+    from snellen.runtimes.openvino import convert  # torch, which nncf needs anyhow
+
+    check_process()
     nncf = _nncf()
     core = openvino().Core()
     data = nncf.Dataset([pixels[None] for pixels in calibration.images])
-    exact: Any = core.read_model(network)
-    places = json.loads((network.parent / OUTPUTS).read_text(encoding="utf-8"))
+    exact, places = read(core, network), places_of(network)
     plain = nncf.AdvancedQuantizationParameters(
         smooth_quant_alphas=nncf.AdvancedSmoothQuantParameters(matmul=-1, convolution=-1)
     )
@@ -119,9 +123,9 @@ def write(network: Path, calibration: Calibration, folder: Path) -> None:
             )
         errors[method] = _error(core, exact, made[method], places["pooled"], calibration.held_out)
     chosen = min(errors, key=lambda method: errors[method])
-    openvino().save_model(made[chosen], folder / NETWORK, compress_to_fp16=False)
+    convert.save(made[chosen], folder / NETWORK)
     (folder / OUTPUTS).write_text(json.dumps(places), encoding="utf-8")
-    said = {"method": chosen, "relative_error_of_pooled_on_images_held_out": errors}
+    said = {"method": chosen, "calibration": calibration.digest, "relative_error_of_pooled_on_images_held_out": errors}
     (folder / METHOD).write_text(json.dumps(said, indent=2), encoding="utf-8")
 
 

@@ -9,7 +9,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import RLock
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,26 +21,32 @@ from snellen.checkpoints.state import digest_of
 from snellen.devices import Device
 from snellen.encoders.build import Encoder
 from snellen.encoders.features import Features, Tap
-from snellen.errors import DeviceUnavailable, Unavailable
+from snellen.errors import InputError, SnellenError, Unavailable
 from snellen.model.model import Model
 from snellen.records.plan import FREE, SHOWN, Layout
 from snellen.runtimes import graph
 from snellen.runtimes.base import Runner, check_tap
 from snellen.runtimes.eager import placed
 from snellen.runtimes.openvino import convert, quantise, store
+from snellen.runtimes.openvino.files import NETWORK, Unreadable
 from snellen.runtimes.openvino.quantise import Calibration
-from snellen.runtimes.openvino.session import NETWORK, Session, check_able, openvino
+from snellen.runtimes.openvino.session import check, check_process, closed, openvino
 from snellen.runtimes.openvino.store import Stored, Value
 
 if TYPE_CHECKING:
     from snellen.runtimes.base import Array
 
-DTYPES = ("float32", "bfloat16", "float16", "int8")
 OPEN = 4  # input sizes kept open at once
+
+Made = TypeVar("Made")
 
 
 class OpenVINO(Runner):
-    """The encoder as a compiled network on the CPU."""
+    """The encoder as a compiled network on the CPU; any number of callers and threads use it at once.
+
+    The parameters are constants of its networks, as they are when the first is made or found: whoever changes them
+    afterwards has to make a new runner.
+    """
 
     runtime = "openvino"
     note = "a compiled network shows no stages while it runs"
@@ -63,6 +70,8 @@ class OpenVINO(Runner):
         self._layout, self._calibration = layout, calibration
         self._recipe = model.recipe
         self._encoder: Encoder | None = placed(model.encoder, device, "float32")
+        self._weights: str | None = None  # the digest of the parameters that are in all of its networks
+        self._lock = RLock()
         self._open: OrderedDict[tuple[int, int], Stored] = OrderedDict()
         self.watched = self._encoder.stages
 
@@ -70,20 +79,23 @@ class OpenVINO(Runner):
         """Encode pixels [B, 3, h, w]; the first of a size are converted."""
         check_tap(self, tap)
         grid = self._grid(pixels)
-        found = self._session((pixels.shape[2], pixels.shape[3])).run(pixels.numpy())
+        found = self._at((pixels.shape[2], pixels.shape[3])).session.run(_array(pixels))
         return graph.features({name: torch.from_numpy(array) for name, array in found.items()}, grid)
 
     def vectors(self, batches: Iterable[Array]) -> Iterator[Array]:
-        """Embed batches [B, 3, h, w] into vectors [B, D], in order, several at a time."""
+        """Embed batches [B, 3, h, w] into vectors [B, D], in order, several at a time.
+
+        An error in a batch, or in ``batches``, is raised after the vectors of every batch before it.
+        """
         for size, same in groupby(batches, key=self._size):
-            yield from self._session(size).pooled(same)
+            yield from self._at(size).vectors(same)
 
     def look(self, pixels: Tensor) -> dict[str, Tensor]:
         """Return every stage for pixels [B, 3, h, w], from a second network that has them among its outputs."""
         self._grid(pixels)
         stored = self._stored((pixels.shape[2], pixels.shape[3]), self.watched)
         try:
-            found = stored.session.run(pixels.numpy())
+            found = stored.session.run(_array(pixels))
         finally:
             stored.close()
         return {name: torch.from_numpy(found[graph.STAGE + name]) for name in self.watched}
@@ -95,51 +107,65 @@ class OpenVINO(Runner):
 
     def close(self) -> None:
         """Let go of the sessions and of the model's encoder."""
-        while self._open:
-            self._open.popitem()[1].close()
-        self._encoder = None
+        with self._lock:
+            while self._open:
+                self._open.popitem()[1].close()
+            self._encoder = None
+
+    def _own(self) -> Encoder:
+        """Return the encoder; raise UsageError where the runner is closed."""
+        if self._encoder is None:
+            raise closed("runner")
+        return self._encoder
 
     def _grid(self, pixels: Tensor) -> tuple[int, int]:
         """Return the grid of ``pixels``; raise InputError for a size that the encoder does not take."""
-        assert self._encoder is not None  # not closed
-        return self._encoder.grid(pixels)
+        return self._own().grid(pixels)
 
     def _size(self, pixels: Array) -> tuple[int, int]:
         """Return the size of a batch; raise InputError for one that the encoder does not take."""
-        self._grid(torch.from_numpy(pixels))
+        self._grid(torch.empty(pixels.shape, device="meta"))
         return pixels.shape[2], pixels.shape[3]
 
-    def _session(self, size: tuple[int, int]) -> Session:
-        """Return the open session for a size; the one that was used longest ago makes room."""
-        if size not in self._open:
-            while len(self._open) >= OPEN:
-                self._open.popitem(last=False)[1].close()
-            self._open[size] = self._stored(size, ())
-        self._open.move_to_end(size)
-        return self._open[size].session
+    def _at(self, size: tuple[int, int]) -> Stored:
+        """Return what is open for a size; what was used longest ago makes room, and closes when nobody uses it."""
+        check_process()
+        with self._lock:
+            if size not in self._open:
+                opened = self._stored(size, ())
+                while len(self._open) >= OPEN:
+                    self._open.popitem(last=False)
+                self._open[size] = opened
+            self._open.move_to_end(size)
+            return self._open[size]
 
     def _stored(self, size: tuple[int, int], stages: tuple[str, ...]) -> Stored:
-        return Stored(self._network(size, stages), self.dtype, self._layout)
+        """Open a network for a size; the dtype's compiled form is made where it is not there."""
+        return _twice(lambda: Stored(self._network(size, stages), self.dtype, self._layout))
 
     def _network(self, size: tuple[int, int], stages: tuple[str, ...]) -> Held:
         """Return the kept network for a size, converting the encoder, and making it 8-bit, where it is not there."""
-        encoder = self._encoder
-        assert encoder is not None  # not closed
-        facts: dict[str, Value] = {
-            "weights": digest_of(iter(encoder.state_dict().items())),  # as they are now, not as they were loaded
-            "encoder": repr(encoder.config),
-            "size": size,
-            "stages": stages,
-            "torch": torch.__version__,
-        }
+        with self._lock:  # torch exports one at a time
+            encoder = self._own()
+            known = self._weights
+            self._weights = known or digest_of(iter(encoder.state_dict().items()))  # not as they were loaded
+            facts: dict[str, Value] = {
+                "weights": self._weights,
+                "encoder": repr(encoder.config),
+                "size": size,
+                "stages": stages,
+                "torch": torch.__version__,
+            }
 
-        def write(folder: Path) -> None:
-            convert.write(graph.exported(encoder, size, stages), folder)
+            def write(folder: Path) -> None:
+                if known and digest_of(iter(encoder.state_dict().items())) != known:
+                    raise _changed()
+                convert.write(graph.exported(encoder, size, stages), folder)
 
-        exact = store.key(facts)
-        if self.dtype != "int8":
-            return store.network(exact, write)
-        return self._eight_bit(exact, write)
+            exact = store.key(facts)
+            if self.dtype != "int8":
+                return store.network(exact, write)
+            return self._eight_bit(exact, write)
 
     def _eight_bit(self, exact: str, write: Callable[[Path], None]) -> Held:
         """Return the kept 8-bit form of the network called ``exact``; make it where its images are at hand.
@@ -156,10 +182,45 @@ class OpenVINO(Runner):
             return held
 
         def write_8_bit(folder: Path) -> None:
+            _twice(lambda: quantise_into(folder))
+
+        def quantise_into(folder: Path) -> None:
             with store.network(exact, write) as held:
-                quantise.write(held.path / NETWORK, images, folder)
+                try:
+                    quantise.write(held.path / NETWORK, images, folder)
+                except Unreadable:
+                    store.drop(held)
+                    raise
 
         return store.network(name, write_8_bit)
+
+
+def _twice(attempt: Callable[[], Made]) -> Made:
+    """Return what comes of an attempt; where it drops a network that is Unreadable, of a second one."""
+    try:
+        return attempt()
+    except Unreadable:
+        return attempt()
+
+
+def _array(pixels: Tensor) -> Array:
+    """Return pixels of any floating dtype as an array of float32; raise InputError for another dtype."""
+    if not pixels.is_floating_point():
+        raise InputError(
+            f"pixels are {str(pixels.dtype).removeprefix('torch.')}",
+            expected="floating-point numbers, as the recipe makes them",
+            todo="hand over what recipe.pixels returns",
+        )
+    array: Array = pixels.detach().to("cpu", torch.float32).numpy()
+    return array
+
+
+def _changed() -> SnellenError:
+    return SnellenError(
+        "the encoder's parameters were changed after this runner made its first network",
+        expected="the same parameters in all networks of a runner",
+        todo="make a new runner, which takes them as they are now",
+    )
 
 
 def _gone(digest: str) -> Unavailable:
@@ -169,21 +230,3 @@ def _gone(digest: str) -> Unavailable:
         expected="the network in the cache, or its images",
         todo="'snellen tune --images DIR --int8' makes it again; SNELLEN_CACHE_LIMIT says how much is kept",
     )
-
-
-def check(device: Device, dtype: str) -> None:
-    """Raise DeviceUnavailable unless OpenVINO is used here on ``device`` in ``dtype``.
-
-    What it then runs is read back from what was compiled.
-    """
-    if device.kind != "cpu":
-        raise DeviceUnavailable(
-            f"the runtime openvino was asked for on {device.name}", expected="the CPU", todo="--runtime eager"
-        )
-    if dtype not in DTYPES:
-        raise DeviceUnavailable(
-            f"{dtype} was asked for, which OpenVINO does not compute in",
-            expected=" or ".join(DTYPES),
-            todo="--runtime eager",
-        )
-    check_able(dtype)
