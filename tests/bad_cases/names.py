@@ -233,7 +233,7 @@ def npu_float64(at: Place) -> Call:
     "a dtype that does not exist",
     UnknownName,
     seen="there is no dtype named 'fp16'",
-    todo="one of float32, bfloat16, float16, float64",
+    todo="one of float32, bfloat16, float16, float64, int8",
 )
 def dtype(at: Place) -> Call:
     return seeded("--dtype", "fp16")
