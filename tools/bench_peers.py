@@ -70,7 +70,7 @@ def main() -> int:
         os.environ.setdefault("SNELLEN_CACHE", str(ROOT / "out" / "benchmarks" / "cache"))
         with TemporaryDirectory() as folder:
             measured(told, raw, path, Path(folder))
-    text = page.document(raw)
+    text = page.document(read(path))
     told.into.mkdir(parents=True, exist_ok=True)
     (told.into / "benchmarks.md").write_text(text, encoding="utf-8")
     print(text)
@@ -103,7 +103,8 @@ def measured(told: argparse.Namespace, raw: Raw, path: Path, folder: Path) -> No
 
     def save() -> None:
         draft = path.with_suffix(".draft")
-        draft.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
+        text = json.dumps(raw, indent=1).replace(f"{ROOT}/", "")  # reasons may name files
+        draft.write_text(text + "\n", encoding="utf-8")
         draft.replace(path)
 
     def part(name: str, key: str, into: Raw, act: Callable[[Raw], None]) -> None:
