@@ -63,7 +63,7 @@ golden: $(DEV)
 	@$(BIN)/python tools/golden.py || test $$? -eq 3 # 3: nothing could be compared, and it says so
 
 # snellen beside timm, transformers, torch.compile and ONNX Runtime, in an environment of its own: docs/benchmarks.md.
-# Nothing else should run meanwhile; it takes an hour and more.
+# Nothing else should run meanwhile; it takes about half an hour.
 PEERS := .venv-peers
 
 $(PEERS)/.installed: pyproject.toml constraints.txt

@@ -9,6 +9,7 @@ B batch, D width.
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -177,7 +178,8 @@ def _loaded(asked: Asked, place: Device, setup: Setup, known: Request | None) ->
     chosen = _choose(asked, place, model.record)
     if chosen.setup.runtime == "openvino":
         kept = _convert(model, place, chosen.setup, known)
-        del model  # its weights are in the network's file now
+        del model  # its weights are in the network's file now;
+        gc.collect()  # what torch exported holds on to itself, and to them
         held = cache.find(store.NETWORKS, kept.networks[_form(chosen.setup)])
         if held is None:
             raise SnellenError(
