@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 sys.path.append(str(Path(__file__).parent.parent / "tools"))  # behind the tests: both have a "parity"
@@ -265,3 +267,19 @@ def test_a_worker_that_does_not_answer_is_ended(tmp_path: Path, monkeypatch) -> 
     script.write_text("import time\ntime.sleep(60)\n")
     with pytest.raises(WorkerError, match="did not answer"):
         Worker(tmp_path / "log", build_s=0.1, kind="peer", threads=1)
+
+
+def test_vectors_are_kept_to_the_last_bit_in_few_bytes() -> None:
+    row = [float(f"{value:.9g}") for value in np.random.default_rng(0).standard_normal(384, dtype=np.float32)]
+    one = run(ROUNDS, vectors=[row, row[::-1]])
+    one["earlier"] = [run(ROUNDS, vectors=[row[::-1]])]
+    raw = raw_of(**{SMALL: one})
+    kept = json.dumps(bench_peers.packed(raw))
+    assert len(kept) < 0.6 * len(json.dumps(raw))
+    again = bench_peers.unpacked(json.loads(kept))
+    for mine, theirs in ((again["subjects"][SMALL], one), (again["subjects"][SMALL]["earlier"][0], one["earlier"][0])):
+        for name, case in theirs["cases"].items():
+            found, exact = (np.array(each["vectors"], np.float32) for each in (mine["cases"][name], case))
+            assert np.array_equal(found, exact)
+    assert json.dumps(bench_peers.packed(again)) == kept
+    assert raw["subjects"][SMALL]["cases"]["snellen int8"]["vectors"][0] == row  # what goes on is left as it is

@@ -18,12 +18,15 @@ import os
 import subprocess
 import sys
 import time
+from base64 import b64decode, b64encode
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+import numpy
 
 ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT / "tools"))
@@ -83,7 +86,7 @@ def read(path: Path) -> Raw:
     fresh = {"schema": SCHEMA, "machine": here, "threads": THREADS, "subjects": {}, "ends": {}}
     if not path.exists():
         return fresh
-    raw: Raw = json.loads(path.read_text(encoding="utf-8"))
+    raw = unpacked(json.loads(path.read_text(encoding="utf-8")))
     differing = [
         key for key in here if key != "memory_bytes" and raw["machine"][key] != json.loads(json.dumps(here[key]))
     ]
@@ -92,6 +95,43 @@ def read(path: Path) -> Raw:
             f"{path} was measured on another machine or with other versions ({', '.join(differing)}): move it away"
         )
     return raw
+
+
+def packed(raw: Raw) -> Raw:
+    """Return the raw samples with vectors as float32 in base64: as text they would be most of the file."""
+
+    def case(known: Raw) -> Raw:
+        rows = known.get("vectors")
+        if not rows:
+            return known
+        whole = numpy.array(rows, dtype="<f4")
+        return known | {"vectors": {"shape": whole.shape, "float32": b64encode(whole.tobytes()).decode()}}
+
+    return _each_case(raw, case)
+
+
+def unpacked(raw: Raw) -> Raw:
+    """Return the raw samples with vectors as rows of numbers again."""
+
+    def case(known: Raw) -> Raw:
+        held = known.get("vectors")
+        if not isinstance(held, dict):
+            return known
+        whole = numpy.frombuffer(b64decode(held["float32"]), dtype="<f4").reshape(held["shape"])
+        return known | {"vectors": whole.astype(float).tolist()}
+
+    return _each_case(raw, case)
+
+
+def _each_case(raw: Raw, change: Callable[[Raw], Raw]) -> Raw:
+    """Return the raw samples with every case of every encoder changed, earlier runs of an encoder among them."""
+
+    def run(known: Raw) -> Raw:
+        cases = {name: change(case) for name, case in known.get("cases", {}).items()}
+        earlier = [run(each) for each in known.get("earlier", [])]
+        return known | ({"cases": cases} if cases else {}) | ({"earlier": earlier} if earlier else {})
+
+    return raw | {"subjects": {name: run(known) for name, known in raw["subjects"].items()}}
 
 
 def measured(told: argparse.Namespace, raw: Raw, path: Path, folder: Path) -> None:
@@ -103,7 +143,7 @@ def measured(told: argparse.Namespace, raw: Raw, path: Path, folder: Path) -> No
 
     def save() -> None:
         draft = path.with_suffix(".draft")
-        text = json.dumps(raw, indent=1).replace(f"{ROOT}/", "")  # reasons may name files
+        text = json.dumps(packed(raw)).replace(f"{ROOT}/", "")  # reasons may name files
         draft.write_text(text + "\n", encoding="utf-8")
         draft.replace(path)
 

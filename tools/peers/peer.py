@@ -92,7 +92,7 @@ class Peer:
         whole = np.stack(rows + rows[:1] * (-len(rows) % batch))  # full batches: nothing is compiled for another one
         batches = [np.ascontiguousarray(whole[i : i + batch]) for i in range(0, len(whole), batch)]
         found = np.concatenate(list(self.of(batch).vectors(batches)))[: len(rows)]
-        return {"vectors": [[float(f"{value:.8g}") for value in row] for row in found]}
+        return {"vectors": [[float(f"{value:.9g}") for value in row] for row in found]}
 
     def of(self, batch: int) -> Any:
         """Return what runs batches of this size."""

@@ -13,7 +13,7 @@ B batch.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,16 +25,15 @@ from snellen.encoders.features import Features, Tap
 from snellen.errors import Unavailable, UsageError
 from snellen.model.model import Model
 from snellen.records.plan import FREE, Layout
-from snellen.runtimes import streaming
-from snellen.runtimes.base import BATCH, Runner, check_tap
+from snellen.runtimes.base import BATCH, check_tap
 from snellen.runtimes.eager import placed
 from snellen.runtimes.graph import Graph, exported, features
 from snellen.runtimes.parameters import tensors_of
+from snellen.runtimes.streaming import Streamed
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule
 
-    from snellen.runtimes.streaming import Pixels, Prepare, Vectors
 
 NO_STAGES = "a compiled graph shows its outputs alone"
 OPTIONS = {"freezing": True}
@@ -44,7 +43,7 @@ EAGER = "--runtime eager"
 Outputs = tuple[Tensor, ...]
 
 
-class Compiled(Runner):
+class Compiled(Streamed):
     """The encoder as inductor compiles it.
 
     Batches have one size where the layout names one, and everywhere but on a CPU: smaller ones are filled up with
@@ -79,14 +78,6 @@ class Compiled(Runner):
         parts = [program(part, whole) for part in pixels.split(whole)]
         joined = parts[0] if len(parts) == 1 else tuple(torch.cat(outputs) for outputs in zip(*parts, strict=True))
         return features(dict(zip(program.graph.names, joined, strict=True)), program.graph.grid)
-
-    def vectors(self, batches: Iterable[Vectors]) -> Iterator[Vectors]:
-        """Embed batches; on an accelerator the next is queued before the last one's vectors are fetched."""
-        return streaming.vectors(self.device, lambda pixels: self.run(pixels).pooled, batches)
-
-    def eight_bit_vectors(self, batches: Iterable[Pixels], normalise: Prepare) -> Iterator[Vectors]:
-        """Embed batches of 8-bit pixels, a quarter of what goes over to an accelerator, normalised there."""
-        return streaming.vectors(self.device, lambda pixels: self.run(pixels).pooled, batches, normalise)
 
     def tensors(self) -> Iterable[tuple[str, Tensor]]:
         """Return the encoder's parameters, of which the code's constants were made."""

@@ -5,8 +5,7 @@ In: a loaded model, which stays where and what it is. Out: a runner with an enco
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -15,17 +14,13 @@ from snellen.devices import Device
 from snellen.encoders.build import Encoder, build
 from snellen.encoders.features import Features, Tap
 from snellen.model.model import Model
-from snellen.runtimes import streaming
-from snellen.runtimes.base import Runner
 from snellen.runtimes.parameters import check_range, tensors_of
-
-if TYPE_CHECKING:
-    from snellen.runtimes.streaming import Pixels, Prepare, Vectors
+from snellen.runtimes.streaming import Streamed
 
 SHARED = "the model's own parameters: they are on this device in this dtype already"
 
 
-class Eager(Runner):
+class Eager(Streamed):
     """The encoder as it is written, run operator by operator."""
 
     runtime = "eager"
@@ -44,14 +39,6 @@ class Eager(Runner):
         assert self.encoder is not None  # not closed
         features: Features = self.encoder(pixels.to(self.device.torch_name), tap=tap)
         return features
-
-    def vectors(self, batches: Iterable[Vectors]) -> Iterator[Vectors]:
-        """Embed batches; on an accelerator the next is queued before the last one's vectors are fetched."""
-        return streaming.vectors(self.device, lambda pixels: self.run(pixels).pooled, batches)
-
-    def eight_bit_vectors(self, batches: Iterable[Pixels], normalise: Prepare) -> Iterator[Vectors]:
-        """Embed batches of 8-bit pixels, a quarter of what goes over to an accelerator, normalised there."""
-        return streaming.vectors(self.device, lambda pixels: self.run(pixels).pooled, batches, normalise)
 
     def tensors(self) -> Iterable[tuple[str, Tensor]]:
         """Return the encoder's parameters."""

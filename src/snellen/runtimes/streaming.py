@@ -18,6 +18,7 @@ from torch import Tensor
 
 from snellen.devices import Device
 from snellen.errors import InputError
+from snellen.runtimes.base import Runner
 
 if TYPE_CHECKING:
     from numpy import float32, uint8
@@ -31,6 +32,18 @@ Encode = Callable[[Tensor], Tensor]
 
 Prepare = Callable[[Tensor], Tensor]
 """Maps pixels of uint8 to what the encoder takes, float32 of the same shape, where they lie: ``recipe.normalise``."""
+
+
+class Streamed(Runner):
+    """A runner whose ``run`` leaves its features on a torch device: the way batches go through is the same for all."""
+
+    def vectors(self, batches: Iterable[Vectors]) -> Iterator[Vectors]:
+        """Embed batches; on an accelerator the next is queued before the last one's vectors are fetched."""
+        return vectors(self.device, lambda pixels: self.run(pixels).pooled, batches)
+
+    def eight_bit_vectors(self, batches: Iterable[NDArray[uint8]], normalise: Prepare) -> Iterator[Vectors]:
+        """Embed batches of 8-bit pixels, a quarter of what goes over to an accelerator, normalised there."""
+        return vectors(self.device, lambda pixels: self.run(pixels).pooled, batches, normalise)
 
 
 def vectors(
