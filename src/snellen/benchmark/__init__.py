@@ -1,0 +1,1 @@
+"""Speed, measured with manners: a runner and batch sizes go in, a record with every sample comes out."""

@@ -1,0 +1,1 @@
+"""What is here, what is wrong with it, and the command that mends it."""
