@@ -17,7 +17,7 @@ from peers import channel, figures, page
 from peers.alternate import alternated, count, started
 from peers.cases import BASELINE, SMALL, SUBJECTS, Case, cases_of
 from peers.channel import Load, Worker, WorkerError
-from peers.promises import promises
+from peers.promises import at_least, at_most, promises
 
 LARGE = "apple/aimv2-large-patch14-224-distilled"
 
@@ -87,6 +87,15 @@ def test_one_batch_counts_in_all_rounds() -> None:
     assert raw["cases"]["x"]["counted"] == "8"
     assert [values["x"] for values in raw["table"]["values"]] == [5, 5, 5]  # not 9 for the one lucky round
     assert [values["y"] for values in raw["table"]["values"]] == [1, 1, 1]
+
+
+def test_a_figure_that_misses_its_threshold_never_looks_like_it() -> None:
+    missed = at_least("x", "y", 1.2496, 1.25)
+    assert (missed.measured, missed.wanted, missed.verdict) == ("1.2496", "at least 1.2500", "**not met**")
+    share = at_most("x", "y", 0.92004, 0.92, "{:.1%}")
+    assert (share.measured, share.wanted) == ("92.004%", "at most 92.000%")
+    met = at_least("x", "y", 1.25, 1.25)
+    assert (met.measured, met.wanted, met.verdict) == ("1.25", "at least 1.25", "met")
 
 
 def test_promises_are_judged_by_their_thresholds() -> None:

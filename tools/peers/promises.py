@@ -10,6 +10,8 @@ from peers import cases
 from peers.cases import SUBJECTS
 from peers.figures import Raw, ended, over, share, shown
 
+MOST_DIGITS = 6  # after the point
+
 
 @dataclass(frozen=True, slots=True)
 class Promise:
@@ -37,13 +39,15 @@ def at_least(
 ) -> Promise:
     """Judge a figure that should be large; ``same``: what it is of was seen to compute the same thing."""
     good = value is not None and value >= wanted
-    return _judged(what, encoder, _written(value, form), f"at least {form.format(wanted)}", good=good, same=same)
+    measured, limit = _apart(value, wanted, form)
+    return _judged(what, encoder, measured, f"at least {limit}", good=good, same=same)
 
 
 def at_most(what: str, encoder: str, value: float | None, wanted: float, form: str = "{:.2f}") -> Promise:
     """Judge a figure that should be small."""
     good = value is not None and value <= wanted
-    return _judged(what, encoder, _written(value, form), f"at most {form.format(wanted)}", good=good)
+    measured, limit = _apart(value, wanted, form)
+    return _judged(what, encoder, measured, f"at most {limit}", good=good)
 
 
 def _judged(what: str, encoder: str, measured: str, wanted: str, *, good: bool, same: bool = True) -> Promise:
@@ -53,6 +57,18 @@ def _judged(what: str, encoder: str, measured: str, wanted: str, *, good: bool, 
 
 def _written(value: float | None, form: str) -> str:
     return "" if value is None else form.format(value)
+
+
+def _apart(value: float | None, wanted: float, form: str) -> tuple[str, str]:
+    """Write a figure and its threshold with so many digits that they look equal only where they are."""
+    whole, point, rest = form.partition(".")
+    digits, kind = int(rest[0]), rest[1:]
+    while value is not None and value != wanted and digits < MOST_DIGITS:
+        form = f"{whole}{point}{digits}{kind}"
+        if form.format(value) != form.format(wanted):
+            break
+        digits += 1
+    return _written(value, form), form.format(wanted)
 
 
 def _ratios(raw: Raw) -> Iterator[Promise]:
