@@ -17,7 +17,7 @@ import torch
 import trial_records
 from fakes import picture
 from snellen.cli import verdict
-from snellen.cli.main import cli, main
+from snellen.cli.main import commands, main
 from snellen.cli.verify import RUN, Asked
 from snellen.errors import ImageError, Unavailable
 from snellen.records.trials import read_trial
@@ -68,14 +68,14 @@ def lines(text: str) -> list[str]:
 
 
 def test_what_is_asked_has_a_field_for_each_parameter() -> None:
-    assert {parameter.name for parameter in cli.commands["verify"].params} == {
+    assert {parameter.name for parameter in commands()["verify"].params} == {
         field.name for field in dataclasses.fields(Asked)
     }
     assert set(RUN) < {field.name for field in dataclasses.fields(Asked)}
 
 
 def test_the_options_are_these() -> None:
-    flags = [max(p.opts, key=len) for p in cli.commands["verify"].params if isinstance(p, click.Option)]
+    flags = [max(p.opts, key=len) for p in commands()["verify"].params if isinstance(p, click.Option)]
     assert flags == [
         *("--weights", "--recipe", "--device", "--runtime", "--dtype", "--output", "--json", "--quiet"),
         *("--images", "--seeds", "--rule", "--expect", "--save-golden", "--golden", "--from", "--stages"),

@@ -11,7 +11,7 @@ import pytest
 from readme_blocks import ROOT, Block, Step, blocks, demo, difference, folder, run, steps, to_run
 from snellen import __version__, zoo
 from snellen.checkpoints.dialects import DIALECTS
-from snellen.cli.main import cli
+from snellen.cli.main import commands
 
 NAMES = ("README.md", "README.zh-CN.md")
 ENGLISH, CHINESE = TEXTS = [(ROOT / name).read_text(encoding="utf-8") for name in NAMES]
@@ -97,7 +97,7 @@ def check_command(line: str) -> None:
         return
     program, command, *arguments = words
     assert program == "snellen", line
-    cli.commands[command].make_context(command, arguments)
+    commands()[command].make_context(command, arguments)
 
 
 @pytest.mark.parametrize("line", ["make dmeo", "snellen embed x", "snellen embd x -m y", "rm -r x"])

@@ -1,26 +1,29 @@
-"""Write what is generated of the documentation: docs/models.md, docs/commands.md and docs/messages.md.
+"""Write what is generated of the documentation: docs/models.md, commands.md, messages.md, report.md, and its schema.
 
     python tools/docs.py            write the files
     python tools/docs.py --check    say which are out of date, and exit with 1 if any is
 
-In: the zoo, the help of every command, and the table of bad inputs that the tests hold. Out: Markdown.
+In: the zoo, the help of every command, the table of bad inputs that the tests hold, and the records. Out: Markdown, and
+the JSON Schema of a report.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
 
 from messages import messages
+from report_fields import report_fields, schema_text
 from snellen.cli.main import cli
+from snellen.cli.main import commands as every
 from snellen.cli.models import describe
 from snellen.zoo import ROWS
 from snellen.zoo.variant import Variant
 
-DOCS = Path(__file__).parent.parent / "docs"
+ROOT = Path(__file__).parent.parent
 WIDTH = 100
 
 MODELS = """# Models
@@ -87,7 +90,7 @@ def _table(rows: list[dict]) -> Iterator[str]:
 
 def commands() -> str:
     """Return the help of the program and of every command."""
-    listed = {"snellen": cli, **{f"snellen {name}": command for name, command in cli.commands.items()}}
+    listed = {"snellen": cli, **{f"snellen {name}": command for name, command in every().items()}}
     return "".join([COMMANDS, *(_section(name, command) for name, command in listed.items())])
 
 
@@ -97,14 +100,24 @@ def _section(name: str, command: click.Command) -> str:
     return f"\n## {name}\n\n```text\n{command.get_help(context)}\n```\n"
 
 
+WRITTEN: dict[str, Callable[[], str]] = {
+    "docs/models.md": models,
+    "docs/commands.md": commands,
+    "docs/messages.md": messages,
+    "docs/report.md": report_fields,
+    "src/snellen/records/report.schema.json": schema_text,
+}
+"""What is generated, and by what."""
+
+
 def main() -> int:
     """Write or check the files."""
     stale = []
-    for name, text in (("models.md", models()), ("commands.md", commands()), ("messages.md", messages())):
-        path = DOCS / name
+    for name, made in WRITTEN.items():
+        path, text = ROOT / name, made()
         if path.exists() and path.read_text(encoding="utf-8") == text:
             continue
-        stale.append(str(path.relative_to(DOCS.parent)))
+        stale.append(name)
         if "--check" not in sys.argv[1:]:
             path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from snellen.checkpoints import hub, modelscope
 from snellen.errors import UsageError, WeightsUnavailable, nearest
 
 Origin = Literal["file", "folder", "search path", "hub", "hub cache", "modelscope", "modelscope cache"]
@@ -108,6 +107,8 @@ def _split_revision(text: str, revision: str | None) -> tuple[str, str | None]:
 
 
 def _from_modelscope(repo: str, revision: str | None) -> Located:
+    from snellen.checkpoints import modelscope
+
     found = modelscope.fetch_repo(repo, revision)
     origin: Origin = "modelscope cache" if found.cached else "modelscope"
     return Located(path=found.folder, origin=origin, repo=repo, revision=found.commit, reason=found.reason)
@@ -127,6 +128,8 @@ def _from_search_path(repo: str, revision: str | None) -> Located | None:
 
 def _hits(repo: str, revision: str | None) -> Iterator[tuple[Path, str | None]]:
     """Go through the folders of the search path; where a revision is asked for, only those that tell theirs count."""
+    from snellen.checkpoints import hub
+
     for root in _roots():
         if not revision:
             for folder in dict.fromkeys((root / repo, root / repo.rpartition("/")[2])):
@@ -155,6 +158,8 @@ def _from_hub(repo: str, revision: str | None) -> Located:
     if "/" not in repo:
         below = f", and none of that name below {SEARCH_PATH}" if os.environ.get(SEARCH_PATH) else ""
         raise WeightsUnavailable(f"there is no file or folder '{repo}'{below}", expected=FORMS, todo=SPELLING)
+    from snellen.checkpoints import hub
+
     found = hub.fetch_repo(repo, revision)
     origin: Origin = "hub cache" if found.cached else "hub"
     note = f" (nothing called {repo} below {SEARCH_PATH})" if os.environ.get(SEARCH_PATH) else ""

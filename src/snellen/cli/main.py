@@ -10,26 +10,46 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from importlib import import_module
 
 import click
 
 from snellen._version import __version__
-from snellen.cli.classify import classify
-from snellen.cli.convert import convert
-from snellen.cli.embed import embed
-from snellen.cli.export import export
-from snellen.cli.features import features
-from snellen.cli.inspect import inspect
-from snellen.cli.models import models
-from snellen.cli.tune import tune
-from snellen.cli.verify import verify
 from snellen.errors import SnellenError
 
 INTERRUPTED = 130
 
+COMMANDS = (
+    "bench",
+    "card",
+    "classify",
+    "convert",
+    "doctor",
+    "embed",
+    "export",
+    "features",
+    "inspect",
+    "models",
+    "report",
+    "tune",
+    "verify",
+)
+"""Each is a file of this room; only that of the command that is asked for is read."""
+
 
 class Commands(click.Group):
     """The commands; one whose reader has gone (``| head``) stops quietly, for nobody wants the rest."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return their names."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of that name; None where there is none."""
+        if cmd_name not in COMMANDS:
+            return None
+        found: click.Command = getattr(import_module(f"snellen.cli.{cmd_name}"), cmd_name)
+        return found
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command that was named."""
@@ -52,12 +72,16 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (models, inspect, embed, features, classify, convert, export, verify, tune):
-    cli.add_command(command)
+def commands() -> dict[str, click.Command]:
+    """Return every command by its name."""
+    context = click.Context(cli)
+    return {name: command for name in COMMANDS if (command := cli.get_command(context, name)) is not None}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; an error is a message on stderr, never a traceback unless --debug."""
+    if arguments is None:
+        _lean()
     asked, debug = _debug(sys.argv[1:] if arguments is None else arguments)
     try:
         return int(cli.main(asked, prog_name="snellen", standalone_mode=False) or 0)
@@ -77,6 +101,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         click.echo(f"error: {type(error).__name__}: {error}\n  this is a fault in snellen\n  next: --debug", err=True)
         return 2
+
+
+def _lean() -> None:
+    """Keep OpenVINO from importing its converter of other libraries' models: 0.04 s for what no command uses.
+
+    It is prepared for not having one. Only in a process of our own: elsewhere somebody may want it.
+    """
+    sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]  # an import of it fails
 
 
 def _debug(arguments: Sequence[str]) -> tuple[list[str], bool]:

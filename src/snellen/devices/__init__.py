@@ -9,19 +9,46 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from snellen.devices import cpu, cuda, npu, other, simulated
 from snellen.devices.base import DTYPES, Device
 from snellen.errors import UnknownName, UsageError
 
 __all__ = ["DTYPES", "KINDS", "Device", "resolve"]
 
-_FIND: dict[str, Callable[[int], Device]] = {
-    "cpu": cpu.find,
-    "cuda": cuda.find,
-    "npu": npu.find,
-    "xpu": other.find_xpu,
-    "mps": other.find_mps,
-}
+
+def _cpu(index: int) -> Device:
+    from snellen.devices import cpu
+
+    return cpu.find(index)
+
+
+def _cuda(index: int) -> Device:
+    from snellen.devices import cuda
+
+    return cuda.find(index)
+
+
+def _npu(index: int) -> Device:
+    from snellen.devices import npu, simulated
+
+    simulated.from_environment()  # does nothing unless SNELLEN_SIMULATE asks for it
+    return npu.find(index)
+
+
+def _xpu(index: int) -> Device:
+    from snellen.devices import other
+
+    return other.find_xpu(index)
+
+
+def _mps(index: int) -> Device:
+    from snellen.devices import other
+
+    return other.find_mps(index)
+
+
+_FIND: dict[str, Callable[[int], Device]] = {"cpu": _cpu, "cuda": _cuda, "npu": _npu, "xpu": _xpu, "mps": _mps}
+"""Only the kind that is asked for is imported: a command on a CPU starts sooner."""
+
 KINDS = tuple(_FIND)
 
 
@@ -34,8 +61,6 @@ def resolve(name: str) -> Device:
     kind, colon, index = name.partition(":")
     if kind not in _FIND:
         raise UnknownName("device", name, KINDS, todo=f"one of {', '.join(KINDS)}")
-    if kind == "npu":
-        simulated.from_environment()  # does nothing unless SNELLEN_SIMULATE asks for it
     if colon and not re.fullmatch(r"[0-9]{1,4}", index):
         raise UsageError(f"the device {name!r} has the index {index!r}", expected="a number from 0", todo=f"{kind}:0")
     return _FIND[kind](int(index or 0))
