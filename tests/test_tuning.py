@@ -550,8 +550,12 @@ def test_estimates_come_from_what_was_seen() -> None:
     budget.saw_rate(bf16, 100.0)
     assert budget.measuring(bf16, 4, 1.0) < slow
     left = budget.for_trials
-    budget.saw_default(DEFAULT, 8, 1.0, 3)  # a slow default needs a longer final
+    budget.saw_default(DEFAULT, 8, 1.0, (3, 5))  # a slow default needs a longer final
     assert budget.for_trials < left
+    slow_final = budget.final_s
+    budget.saw_default(DEFAULT, 8, 100.0, (3, 5))
+    assert budget.final_s < slow_final / 100 * 2  # more rounds of a fast one: 5/3 of a hundredth
+    assert budget.final_s > slow_final / 100 * 1.2
     now[0] = 99.0
     assert budget.left < 1
     assert budget.for_trials < 0

@@ -40,6 +40,8 @@ class Runner(ABC):
     note: str = ""
     ours: bool = False  # whether it runs snellen's own encoder code
     batch: int = BATCH  # images at once that suit it
+    fixed: int | None = None  # images in every batch that it runs; smaller ones are filled up, larger ones taken apart
+    reused: bool | None = None  # whether what it compiled last was there before; None: it does not tell
 
     @abstractmethod
     def run(self, pixels: Tensor, tap: Tap | None = None) -> Features:

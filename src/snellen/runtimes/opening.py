@@ -204,8 +204,8 @@ def _convert(model: Model, place: Device, setup: Setup, known: Request | None) -
     runner = OpenVINO(model, place, setup.dtype, setup.layout, setup.calibration)
     network = runner.network(size)
     runner.close()
-    tokens = model.encoder.config.tokens(*size)
-    kept = Kept(record=model.record, tokens=tokens, networks={_form(setup): network})
+    activations = store.activations(model.encoder.config, size)
+    kept = Kept(record=model.record, activations=activations, networks={_form(setup): network})
     lost = None if known is None else remember(known, kept)
     if lost is None:
         return kept
@@ -224,7 +224,7 @@ def _stored(held: cache.Held, kept: Kept, chosen: Chosen) -> Embedder:
         recipe=Recipe.parse(kept.record.recipe),
         record=_record(record, chosen),
         setup=setup,
-        batch=setup.layout.batch or store.suits(kept.tokens),
+        batch=setup.layout.batch or store.suits(kept.activations),
         engine=engine,
     )
 

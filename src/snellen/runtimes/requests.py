@@ -53,7 +53,7 @@ class Kept:
     """What is known of a request that was met before: the record of its model, and the networks made of it."""
 
     record: ModelRecord
-    tokens: int  # of one image
+    activations: int  # of one image between two layers: tokens times width
     networks: dict[str, str]  # by what they are written in
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from snellen.records.plan import Setup
 
 FINAL = (0.12, 0.4)  # of the budget, that is kept for the default against the best: at least, at most
+MANY = 0.2  # of the budget, that more rounds of the final than the fewest may take
 CLOSING = 0.5  # seconds kept for ending processes and writing the plan
 WAITING = 2  # batches a runtime may have under way for each stream
 RUNS = 2  # of everything under way, in a measurement: one to warm up, one that counts
@@ -85,9 +86,15 @@ class Budget:
         key = (setup.runtime, setup.dtype)
         self.rates[key] = min(images_per_s, self.rates.get(key, images_per_s))
 
-    def saw_default(self, setup: Setup, batch: int, images_per_s: float, rounds: int) -> None:
-        """Keep the time for so many rounds of the default against something faster."""
-        self.final_s = rounds * TWO * self.streaming(setup, batch, images_per_s) + TWO * self.looking(setup, batch)
+    def saw_default(self, setup: Setup, batch: int, images_per_s: float, rounds: tuple[int, int]) -> None:
+        """Keep the time for rounds of the default against something faster: at least, and at most, so many.
+
+        Of a slow encoder only the fewest are kept time for, or there would be nothing to hold them against.
+        """
+        least, most = rounds
+        one, after = TWO * self.streaming(setup, batch, images_per_s), TWO * self.looking(setup, batch)
+        count = most if most * one + after <= MANY * self.seconds else least
+        self.final_s = count * one + after
 
     def preparing(self, setup: Setup) -> float:
         """Estimate what preparing takes."""

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
+from snellen.timing.memory import is_full
 from snellen.tuning import wire
 
 if TYPE_CHECKING:
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
 Answer = tuple[dict[str, Any], "wire.Arrays"]
 T = TypeVar("T")
-
-FULL = ("out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc")
-"""What torch, its devices and other runtimes say of a memory that is full; not all of them raise MemoryError."""
 
 
 class Worker:
@@ -153,11 +151,6 @@ def answered(do: Callable[[dict[str, Any], Any], Answer], asked: dict[str, Any],
     except Exception as error:  # noqa: BLE001  (whatever a candidate raises is its outcome)
         said = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
         return {"error": said, "todo": "", "not_here": False, "memory": is_full(error)}, {}
-
-
-def is_full(error: Exception) -> bool:
-    """Tell whether an error says that there is no more memory."""
-    return isinstance(error, MemoryError) or any(word in str(error) for word in FULL)
 
 
 def serve(folder: Path, asked: IO[bytes], answers: IO[bytes]) -> None:

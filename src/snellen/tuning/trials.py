@@ -15,12 +15,12 @@ from snellen.errors import SnellenError, Unavailable
 from snellen.records.plan import Setup
 from snellen.records.tuning import Goal, Outcome, Trial
 from snellen.runtimes import INT8
+from snellen.timing.memory import is_full
 from snellen.tuning import candidates as kinds
 from snellen.tuning import rows
 from snellen.tuning.budget import Budget
 from snellen.tuning.candidates import Group
 from snellen.tuning.ceilings import Ceilings
-from snellen.tuning.child import is_full
 from snellen.tuning.opened import MemoryFull, Opened, Opens, Stopped
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ LEAST_PART = 0.3  # of the time for trials, that it is given at least
 GAIN = 1.02  # a larger batch that gives less than this is no gain
 WITHOUT_GAIN = 2  # larger batches without a gain, one after another, after which no larger one is tried
 LEAST_ROUNDS = 3  # of the final; of fewer nobody can say how far they scatter
-ROUNDS = 5  # that time is kept for
+ROUNDS = (LEAST_ROUNDS, 5)  # that time is kept for
 MOST_SHARE = 1.2
 """Of the machine's own rate of products, what an encoder may reach: nothing that computes gets past it by more than the
 two measurements scatter."""

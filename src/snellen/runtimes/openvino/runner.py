@@ -66,7 +66,7 @@ class OpenVINO(Runner):
         """
         check(device, dtype)
         self.device, self.dtype, self.version = device, dtype, openvino().get_version()
-        self.batch = layout.batch or store.suits(model.encoder.config.tokens(*model.recipe.size))
+        self.batch = layout.batch or store.suits(store.activations(model.encoder.config, model.recipe.size))
         self._layout, self._calibration = layout, calibration
         self._recipe = model.recipe
         self._encoder: Encoder | None = placed(model.encoder, device, "float32")
@@ -133,6 +133,7 @@ class OpenVINO(Runner):
         with self._lock:
             if size not in self._open:
                 opened = self._stored(size, ())
+                self.reused = opened.reused
                 while len(self._open) >= OPEN:
                     self._open.popitem(last=False)
                 self._open[size] = opened

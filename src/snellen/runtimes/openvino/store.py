@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from numpy import float32
     from numpy.typing import NDArray
 
+    from snellen.encoders.config import EncoderConfig
+
     Array = NDArray[float32]
 
 FORM = 2
@@ -37,8 +39,8 @@ NETWORKS, COMPILED = "networks", "compiled"
 UNFIT = "unfit.txt"
 """Stands in an entry in the place of what was compiled, where OpenVINO does not read it again as it was."""
 
-TOKENS = 640
-"""Tokens in a batch that suits a stream: enough to fill a core's matrix units, few enough for its caches."""
+ACTIVATIONS = 640 * 384
+"""Tokens times width in a batch that suits a stream: enough to fill a core's matrix units, few for its caches."""
 
 ONE = Layout(streams=1)
 
@@ -66,7 +68,8 @@ def drop(held: Held) -> None:
 class Stored:
     """A session whose network and compiled form are kept, and not evicted while it is open.
 
-    ``note`` says why OpenVINO compiles the network anew each time; it is empty where it does not.
+    ``note`` says why OpenVINO compiles the network anew each time; it is empty where it does not. ``reused``: whether
+    what it compiled was kept before.
     """
 
     def __init__(self, network: Held, dtype: str, layout: Layout) -> None:
@@ -74,7 +77,7 @@ class Stored:
 
         Raises what ``Session`` raises; a network that is Unreadable is dropped, and can be written again.
         """
-        self.note = ""
+        self.note, self.reused = "", False
         self._held = [network]
         try:
             self.session = self._opened(network.path / NETWORK, dtype, layout)
@@ -99,9 +102,8 @@ class Stored:
         written = str(path.stat().st_mtime_ns)  # OpenVINO knows its file by path and time
         name = key({"network": str(path), "written": written, "dtype": dtype, **describe()})
         try:
-            compiled = cache.find(COMPILED, name) or cache.make(
-                COMPILED, name, lambda into: _compile(path, dtype, into)
-            )
+            known = cache.find(COMPILED, name)
+            compiled = known or cache.make(COMPILED, name, lambda into: _compile(path, dtype, into))
         except _NothingLeft as nothing:
             self.note = f"the network is compiled anew this time: {nothing}"
             return Session(path, dtype, layout)
@@ -111,6 +113,7 @@ class Stored:
             self.note = f"the network is compiled anew each time: {unfit.read_text(encoding='utf-8').strip()}"
             return Session(path, dtype, layout)
         session = Session(path, dtype, layout, compiled.path)
+        self.reused = known is not None and session.reused
         if not session.reused:
             self.note = "the network was compiled anew: OpenVINO did not read what it had compiled of it"
         return session
@@ -120,9 +123,14 @@ class _NothingLeft(Exception):
     """OpenVINO left no files of what it compiled that it reads again, perhaps for once only."""
 
 
-def suits(tokens: int) -> int:
-    """Return the batch that suits a stream, for images of so many tokens."""
-    return max(1, TOKENS // tokens)
+def suits(activations: int) -> int:
+    """Return the batch that suits a stream, for images of so many numbers between two layers."""
+    return max(1, ACTIVATIONS // activations)
+
+
+def activations(config: EncoderConfig, size: tuple[int, int]) -> int:
+    """Return how many numbers an image of ``size`` (height, width) is between two layers: tokens times width."""
+    return config.tokens(*size) * config.width
 
 
 def _compile(path: Path, dtype: str, into: Path) -> None:
