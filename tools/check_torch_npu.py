@@ -122,6 +122,9 @@ class Uses(ast.NodeVisitor):
 
     def _assign(self, target: ast.expr, value: ast.expr) -> None:
         if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+            if any(isinstance(part, ast.Starred) for part in (*target.elts, *value.elts)):  # which to which is not told
+                self.passed.update(filter(None, map(self.chain, value.elts)))
+                return
             for one, other in zip(target.elts, value.elts, strict=True):
                 self._assign(one, other)
         elif isinstance(target, ast.Name):

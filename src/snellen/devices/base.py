@@ -7,12 +7,14 @@ room says "npu" or "cuda".
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, final
 
+from snellen.devices import variables
 from snellen.devices.switches import Switch
 from snellen.devices.watch import Watch, watching
 from snellen.errors import DeviceUnavailable, UnknownName
@@ -80,6 +82,19 @@ class Device(ABC):
     def watched(self) -> AbstractContextManager[Watch]:
         """Open a watch for operators that run on the CPU instead of this device."""
         return watching()
+
+    def stack(self) -> dict[str, str]:
+        """Return the versions of the software that only this kind of device needs; nothing where it needs none."""
+        return {}
+
+    @final
+    def visible(self) -> dict[str, str]:
+        """Return the variables that decide which devices of this kind there are, and how they run, as they are set."""
+        return variables.told(self.kind, os.environ)
+
+    def leavings(self) -> tuple[str, ...]:
+        """Return what the device's own software may leave in the working directory; names may hold ``*``."""
+        return ()
 
 
 def check_present(kind: str, index: int, count: int) -> None:

@@ -60,6 +60,23 @@ class CUDA(Device):
             *attention("flash", "mem_efficient", "math", "cudnn"),
         )
 
+    def stack(self) -> dict[str, str]:
+        """Return the versions of the driver, of the newest CUDA it runs, and of the CUDA and cuDNN in torch."""
+        import torch
+
+        from snellen.devices import nvidia
+        from snellen.devices.system import System
+
+        own = {"torch_cuda": torch.version.cuda, "torch_rocm": torch.version.hip, "cudnn": _cudnn()}
+        return nvidia.stack(System()) | {name: str(version) for name, version in own.items() if version}
+
+
+def _cudnn() -> int | None:
+    import torch
+
+    version: int | None = torch.backends.cudnn.version()
+    return version
+
 
 def find(index: int) -> CUDA:
     """Return a GPU that is there; raise DeviceUnavailable saying how many there are."""

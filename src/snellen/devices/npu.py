@@ -87,6 +87,18 @@ class NPU(Device):
         """Open a watch that reads stderr too: torch_npu's warnings go there, past Python's."""
         return watching(printed=not self.simulated, deaf=_deaf())
 
+    def stack(self) -> dict[str, str]:
+        """Return the versions of torch_npu, CANN, driver and firmware; a simulated NPU has the first only."""
+        from snellen.devices import ascend
+        from snellen.devices.system import System
+
+        found = {} if self.simulated else ascend.stack(System())
+        return found | {"torch_npu": str(_package().__version__)}
+
+    def leavings(self) -> tuple[str, ...]:
+        """Return what CANN's compiler writes: what it fused, and the operators it made."""
+        return ("fusion_result.json", "kernel_meta", "kernel_meta_*")
+
 
 def find(index: int) -> NPU:
     """Return an NPU that is there.
