@@ -1,7 +1,8 @@
 """snellen runs a vision encoder from any checkpoint, with the numbers its own library gives.
 
-``load`` gives a model, ``verify`` puts it on trial on a device, ``tune`` finds the fastest way to run it that passes,
-``find`` gives a row of the zoo, ``inspect`` says what a checkpoint holds, ``convert`` spells it for another library.
+``load`` gives a model, ``verify`` puts it on trial on a device, ``bench`` measures how fast it is there, ``tune`` finds
+the fastest way to run it that passes, ``find`` gives a row of the zoo, ``inspect`` says what a checkpoint holds,
+``convert`` spells it for another library.
 Importing this package does nothing; each name is fetched when it is first used.
 """
 
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from snellen._version import __version__
 
 if TYPE_CHECKING:
+    from snellen.benchmark.bench import bench
     from snellen.model.conversion import convert
     from snellen.model.inspection import inspect
     from snellen.model.loading import load
@@ -19,9 +21,10 @@ if TYPE_CHECKING:
     from snellen.verification.trial import verify
     from snellen.zoo import find
 
-__all__ = ["__version__", "convert", "find", "inspect", "load", "tune", "verify"]
+__all__ = ["__version__", "bench", "convert", "find", "inspect", "load", "tune", "verify"]
 
 _HOME = {
+    "bench": "snellen.benchmark.bench",
     "convert": "snellen.model.conversion",
     "find": "snellen.zoo",
     "inspect": "snellen.model.inspection",

@@ -11,12 +11,12 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from snellen.cli import options, saved, show, verdict
+from snellen.cli import asking, options, saved, show, verdict
 from snellen.errors import DeviceUnavailable, ImageError, UsageError
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def verify(context: click.Context, /, **given: Any) -> int:
     asked = Asked(**given)
     _check(asked, {name for name in given if context.get_parameter_source(name) is not ParameterSource.DEFAULT})
     if asked.saved is None:
-        with _named(asked.device):
+        with named(asked.device):
             record = _tried(asked)
     else:
         record = saved.judged_again(asked.saved, asked.rule, asked.expect)
@@ -144,21 +144,16 @@ def _check(asked: Asked, given: Collection[str]) -> None:
     """Refuse what does not go together before anything is loaded."""
     run = [name for name in RUN if name in given]
     if asked.saved is not None and run:
-        _apart("from", run[0], "a record of a trial that was run before, and nothing to run")
+        asking.apart("from", run[0], "a record of a trial that was run before, and nothing to run")
     if asked.saved is None and asked.model is None:
         raise UsageError(
             "no model was named", expected="MODEL, or --from RECORD", todo="snellen models lists the names"
         )
     for one, other, expected in EXCLUDED:
         if one in given and other in given:
-            _apart(one, other, expected)
+            asking.apart(one, other, expected)
     if asked.output is not None:
         verdict.check(Path(asked.output), verdict.ENDINGS)
-
-
-def _apart(one: str, other: str, expected: str) -> NoReturn:
-    first, second = (name.upper() if name == "model" else f"--{name.replace('_', '-')}" for name in (one, other))
-    raise UsageError(f"{first} and {second} were both given", expected=expected, todo=f"leave {first} or {second} out")
 
 
 # ---- a trial
@@ -173,7 +168,7 @@ def _tried(asked: Asked) -> TrialRecord:
     if asked.save_golden is not None:
         verdict.check(Path(asked.save_golden), (bundle.ENDING,))
     if asked.simulate:
-        _simulate(asked)
+        asking.simulate(asked.device, asked.say)
     assert asked.model is not None  # _check has seen to it
     inputs = _inputs(asked)
     model = load(asked.model, weights=asked.weights, recipe=asked.recipe)
@@ -220,7 +215,7 @@ def _with_golden(record: TrialRecord, kept: str, spent: float) -> TrialRecord:
 
 
 @contextmanager
-def _named(device: str) -> Iterator[None]:
+def named(device: str) -> Iterator[None]:
     """Name what is no fault of snellen's: an image to compare on that is none, and memory that ran out.
 
     An image is one of many elsewhere, and exit code 1; here it is what the verdict was to rest on. Raises UsageError
@@ -262,18 +257,3 @@ def _seeds(text: str) -> list[int]:
             todo="42,123,256",
         )
     return [int(word) for word in words]
-
-
-def _simulate(asked: Asked) -> None:
-    """Start the simulated device; refuse a dry run on anything else, or it would be a trial that nobody wanted."""
-    from snellen import devices
-    from snellen.devices import simulated
-    from snellen.report.terminal import SIMULATED
-
-    if not simulated.from_environment():
-        simulated.start()
-    if not devices.resolve(asked.device).simulated:
-        raise UsageError(
-            f"--simulate was given, and {asked.device} is not simulated", expected="--device npu", todo="name it"
-        )
-    asked.say(SIMULATED)

@@ -1,7 +1,9 @@
-"""What one image costs an encoder: operations counted from the configuration, attention among them.
+"""What one image costs an encoder, counted from the configuration: operations, and bytes that are moved.
 
-A multiply-add counts as two operations. Matrix products and convolutions are counted; norms, activations and
-additions, under one per cent, are not.
+A multiply-add counts as two operations. Matrix products and convolutions are counted, attention among them; norms,
+activations and additions, under one per cent, are not. Bytes are those of what enters and leaves each of the same
+layers: at least these are moved, unless layers are made one; scores of attention, and what lies between a product and
+the next, need not be.
 """
 
 from __future__ import annotations
@@ -14,6 +16,16 @@ def operations(config: EncoderConfig, height: int, width: int) -> int:
     if isinstance(config, ViTConfig):
         return 2 * _vit(config, height, width)
     return 2 * _convnext(config, height, width)
+
+
+def bytes_moved(config: EncoderConfig, height: int, width: int, item_bytes: int) -> int:
+    """Count the bytes of activations in and out of every layer, for one image; weights are not among them.
+
+    ``item_bytes``: of one number.
+    """
+    if isinstance(config, ViTConfig):
+        return item_bytes * _vit_items(config, height, width)
+    return item_bytes * _convnext_items(config, height, width)
 
 
 def _vit(config: ViTConfig, height: int, width: int) -> int:
@@ -32,5 +44,27 @@ def _convnext(config: ConvNeXtConfig, height: int, width: int) -> int:
         places = (height >> (2 + stage)) * (width >> (2 + stage))
         total += places * kernel**2 * before * channels
         total += depth * places * (49 * channels + 8 * channels**2)
+        before, kernel = channels, 2
+    return total
+
+
+def _vit_items(config: ViTConfig, height: int, width: int) -> int:
+    """Count numbers: q, k and v (1 in, 3 out), attention (3, 1), its output (1, 1), then the MLP up and down."""
+    tokens = config.tokens(height, width)
+    stem = 3 * height * width + (tokens - config.prefix) * config.width
+    attention = (1 + 3) + (3 + 1) + (1 + 1)
+    hidden = (2 if config.mlp == "swiglu" else 1) + 1  # a gate and a value go out of the first matrix, one comes in
+    block = tokens * ((attention + 2) * config.width + hidden * config.hidden)
+    tail = config.pooler * 2 * config.width + (config.width + config.classes if config.classes else 0)
+    return stem + config.depth * block + tail
+
+
+def _convnext_items(config: ConvNeXtConfig, height: int, width: int) -> int:
+    """Count numbers: of a block, the depth-wise convolution (1 in, 1 out), the MLP up (1, 4) and down (4, 1)."""
+    total, before, kernel = 0, 3, 4
+    for stage, (depth, channels) in enumerate(zip(config.depths, config.widths, strict=True)):
+        places = (height >> (2 + stage)) * (width >> (2 + stage))
+        total += places * (kernel**2 * before + channels)
+        total += depth * places * (2 + 5 + 5) * channels
         before, kernel = channels, 2
     return total

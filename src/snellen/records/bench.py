@@ -75,7 +75,10 @@ class Memory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """One batch size. ``samples_ms`` are in the order they were taken, ``rounds`` says how many belong to each."""
+    """One batch size. ``samples_ms`` are in the order they were taken, ``rounds`` says how many belong to each.
+
+    In a stream, where batches overlap, a sample is how long a batch took of it, over a whole round.
+    """
 
     batch: int
     outcome: Literal["measured", "out of memory", "not tried", "raised"]
@@ -188,8 +191,8 @@ class Compared:
     first_p50_ms: float
     second_p50_ms: float
     ratio: float
-    low: float  # 95 % confidence, judged by how rounds differ
-    high: float
+    low: float | None  # 95 % confidence, judged by how rounds differ; None: too few rounds
+    high: float | None
     verdict: Literal["slower", "faster", "the same", "undecided"]  # beyond or within the threshold, with confidence
 
 
@@ -203,6 +206,9 @@ class CompareRecord:
     again: bool  # measured again in turns; else from saved samples
     rows: tuple[Compared, ...]
     differing: tuple[str, ...]  # what else differs between the two: machine, versions, weights, dtype
+    cautions: tuple[str, ...] = ()  # said before anything else: a simulated device, drawn weights, random pixels
+    first_points: tuple[Point, ...] = ()  # what was measured again, in turns, round by round
+    second_points: tuple[Point, ...] = ()
     started_at: str = ""
     version: str = ""
 

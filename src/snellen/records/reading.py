@@ -7,7 +7,7 @@ Standard library only.
 
 from __future__ import annotations
 
-import math
+import sys
 import types
 from collections import abc
 from collections.abc import Callable, Mapping
@@ -23,6 +23,9 @@ SIGNED = ("gain", "snr_db")
 """The figures of a ``Measured`` that may have either sign, beside cosines."""
 
 AGAIN = "take the file as snellen wrote it, or make it again"
+
+
+FINITE = "a finite number; what is not finite stands as null"
 
 
 class Measured:
@@ -134,8 +137,8 @@ def _number(kind: Any, value: object, at: str) -> Any:
     allowed = (int, float) if kind is float else int
     if isinstance(value, bool) or not isinstance(value, allowed):
         refuse(f"{at} is {said(value)}", "a number" if kind is float else "a whole number")
-    if not math.isfinite(value):
-        refuse(f"{at} is {value}", "a finite number; what is not finite stands as null")
+    if not abs(value) <= sys.float_info.max:  # NaN is not, and neither is a whole number of 400 digits
+        refuse(f"{at} is {value if isinstance(value, float) else 'too large'}", FINITE)
     return kind(value)
 
 
