@@ -1,5 +1,5 @@
 # Everything is made from a fresh clone with Python (>= 3.11 for the tests), make and a package index.
-#   make demo   embed the photographs in examples/photos, print a table and where the results lie
+#   make demo   make the card of an encoder, embed the photographs in examples/photos, and say where to look first
 #   make test   every check and every test
 # The first run makes .venv; later runs change nothing in it and need no network.
 
@@ -13,10 +13,13 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 DEMO_MODEL := vit_small_patch14_dinov2.lvd142m
 DEMO_WEIGHTS ?= seed:0
 DEMO_OUT := out/demo
+CARD_MODEL := vit_small_patch16_dinov3.lvd1689m
+CARD_WEIGHTS ?= seed:0
+CARD_OUT := out/card
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint parity golden verdict-power bench-peers docs clean
+.PHONY: help demo cards test lint parity golden verdict-power bench-peers docs clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 4
@@ -34,10 +37,17 @@ $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --editable '.[dev]'
 	@touch $(RUNTIME) $@
 
+# About two minutes on two cores, nearly all of it the card's verdict and measurement.
 demo: $(RUNTIME)
+	$(BIN)/snellen card $(CARD_MODEL) --weights $(CARD_WEIGHTS) --images examples/photos -o $(CARD_OUT)
 	@mkdir -p $(DEMO_OUT)
 	$(BIN)/snellen embed examples/photos -m $(DEMO_MODEL) --weights $(DEMO_WEIGHTS) -o $(DEMO_OUT)/photos.parquet
 	$(BIN)/python examples/read_embeddings.py $(DEMO_OUT)/photos.parquet
+	@echo "Look first at the card: $(CARD_OUT)/index.html in a browser, or $(CARD_OUT)/README.md"
+
+# The cards of the five encoders that hand-written reports were made of, on the CPU and on a simulated NPU: out/cards.
+cards: $(RUNTIME)
+	$(BIN)/python tools/cards.py
 
 # The tests run in two processes of one thread each: on small models that is faster than one process of two threads.
 test: lint
