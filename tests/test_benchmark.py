@@ -383,7 +383,7 @@ class Script:
 class Scripted:
     """A case made of scripts."""
 
-    image_bytes = 0
+    image_bytes = pixel_bytes = 0
 
     def __init__(self, log: list | None = None, name: str = "first", **scripts) -> None:
         self.setup = name
@@ -416,6 +416,15 @@ def test_a_round_visits_every_batch_size_once_in_an_order_drawn_anew() -> None:
     again: list[int] = []
     swept(Scripted(again, b1=STEADY, b2=STEADY, b4=STEADY, b8=STEADY))
     assert again == log
+
+
+def test_only_small_pixels_are_kept_from_one_visit_to_the_next() -> None:
+    case = Scripted(b1=STEADY, b2=STEADY)
+    case.pixel_bytes = sweep.HELD
+    small, large = swept(case).tracks
+    assert small.timed is case.scripts[1]
+    assert large.timed is None
+    assert len(small.visits) == len(large.visits) == ROUNDS[0]
 
 
 def test_more_seconds_are_more_rounds() -> None:
@@ -484,6 +493,16 @@ def test_what_says_that_memory_is_full(error: Exception, is_full: bool) -> None:
 # Figures
 
 COSTS = Costs(operations=100, image_bytes=30, weights_bytes=10)
+
+
+def test_costs_are_those_of_the_dtype(model) -> None:
+    sizes = [(p.ndim, p.numel()) for p in model.encoder.parameters()]
+    whole = sum(count for _, count in sizes)
+    matrices = sum(count for ndim, count in sizes if ndim > 1)
+    found = {dtype: figures.costs(model, dtype) for dtype in ("float64", "float32", "bfloat16", "int8")}
+    assert [one.weights_bytes for one in found.values()] == [8 * whole, 4 * whole, 2 * whole, 4 * whole - 3 * matrices]
+    assert found["float32"].image_bytes == 2 * found["bfloat16"].image_bytes == 4 * found["int8"].image_bytes
+    assert len({one.operations for one in found.values()}) == 1
 
 
 def track(*seconds: float, batch: int = 2, enqueue: float | None = None) -> Track:
@@ -739,6 +758,9 @@ def test_what_would_end_the_process_is_not_tried(monkeypatch) -> None:
     foretold.saw(128, Memory(process_peak_bytes=(1 << 20) + (256 << 20)))  # two of them
     assert foretold.refuses(400) == ""
     assert "it would take about 0.82 GiB" in foretold.refuses(420)
+    foretold.saw(500, Memory())  # it was tried, and fitted
+    assert foretold.refuses(420) == ""
+    assert foretold.refuses(501)
     assert Room(SimpleNamespace(kind="fake"), 1 << 60).refuses(1) == ""  # an accelerator says so itself
 
 
@@ -897,4 +919,7 @@ def test_pixels_are_drawn_with_the_seed() -> None:
     one, same, other = (Case(seed=seed, **settings)._drawn(2, 0) for seed in (1, 1, 2))
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
+    many = Case(seed=1, **settings)._drawn(20, 0)
+    assert many.shape == (20, 3, 4, 4)
+    assert np.array_equal(many[:8], many[8:16])
     assert sweep.said(UsageError("only this", todo="not this")) == "only this"

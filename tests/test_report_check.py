@@ -243,6 +243,16 @@ def test_what_is_no_report_is_said_to_be_none(whole: object) -> None:
     assert names(record.check(whole)) == {"form"}
 
 
+@pytest.mark.parametrize("wrong", [None, "text", -1, 10**400, float("nan"), [], {}, [None], {"a": 1}, True])
+def test_a_document_with_anything_anywhere_is_read_without_an_error(wrong: object) -> None:
+    places = ("trial", "bench.points", "bench.points.0.latency", "bench.points.1.samples_ms", "facts.grid", "seeds.0")
+    places += ("bench.points.2.batch", "trial.outputs.0.shape", "pca.0.golden_png", "facts.stored", "files.0.name")
+    whole = document()
+    for place in reversed(places):
+        put(place, wrong)(whole)
+    assert "form" in names(record.check(whole))
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Write a report that names two files, and the files."""

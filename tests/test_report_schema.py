@@ -15,9 +15,10 @@ from jsonschema import Draft202012Validator
 import report_records
 from snellen.errors import UsageError
 from snellen.records.bench import Compared, CompareRecord, Percentile
+from snellen.records.meanings import MEANINGS
 from snellen.records.report import ReportRecord
 from snellen.records.reports import read_bench, read_compare, read_report
-from snellen.records.schema import comments, packaged, records, report_schema, unit
+from snellen.records.schema import comments, described_fields, packaged, records, report_schema, unit
 
 EXAMPLES = {"example": report_records.example, "cpu_example": report_records.cpu_example}
 SCHEMA = report_schema()
@@ -212,6 +213,18 @@ def test_what_stands_beside_a_field_is_its_description() -> None:
     assert properties["upper_ms"]["description"].startswith("with 99 % confidence")
     assert properties["upper_ms"]["unit"] == "ms"
     assert SCHEMA["$defs"]["Percentile"]["description"].startswith("One percentile")
+
+
+def test_every_field_says_what_it_is() -> None:
+    silent, used = [], set()
+    for name, cls in records(ReportRecord).items():
+        for field, said in comments(cls).items():
+            hint = str(get_type_hints(cls)[field])
+            used |= {f"{name}.{field}", field} if not said else set()
+            if not described_fields(cls)[field] and "snellen.records" not in hint:
+                silent.append(f"{name}.{field}")
+    assert silent == []
+    assert sorted(set(MEANINGS) - used) == []
 
 
 def test_units_follow_from_names() -> None:

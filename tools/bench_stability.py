@@ -26,7 +26,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from snellen import runtimes
+from snellen import bench, load, runtimes
 from snellen.cli.main import main as snellen
 from snellen.records.reports import read_bench, read_compare
 from snellen.runtimes.base import Runner
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from snellen.records.bench import BenchRecord, Compared, CompareRecord, Latency
     from snellen.records.plan import Layout
 
-MODEL = "vit_small_patch16_dinov3.lvd1689m"
+MODEL, WEIGHTS = "vit_small_patch16_dinov3.lvd1689m", "seed:0"
 RECIPE = "stored | squash 112 bicubic | scale | mean 0.5 0.5 0.5 | std 0.25 0.25 0.25 | pool cls"  # 54 tokens
 BATCH = 1
 SLOWED, LONGER = "slowed", 0.1
@@ -116,10 +116,13 @@ def main() -> int:
 
 def repeated(told: argparse.Namespace, folder: Path) -> Iterator[Repetition]:
     """Yield one repetition after another; the last one's records stay in the folder."""
-    drawn = random.Random(0)
+    drawn, model = random.Random(0), load(MODEL, weights=WEIGHTS, recipe=RECIPE)
     for _ in range(told.repetitions):
         for name in drawn.sample(("first", "second", "slower"), 3):
-            measured(folder / f"{name}.json", told.seconds, slow=name == "slower", apart=told.apart)
+            if told.apart and name != "slower":
+                measured_apart(folder / f"{name}.json", told.seconds)
+            else:
+                measured(model, folder / f"{name}.json", told.seconds, SLOWED if name == "slower" else "eager")
         records = [read(folder / f"{name}.json") for name in ("first", "second")]
         first, second = (record.points[0].latency for record in records)
         assert first is not None
@@ -128,15 +131,17 @@ def repeated(told: argparse.Namespace, folder: Path) -> Iterator[Repetition]:
         yield Repetition(first, second, same.rows[0], slower.rows[0], same.exit_code == 1, slower.exit_code == 1)
 
 
-def measured(path: Path, seconds: float, *, slow: bool, apart: bool) -> None:
-    """Measure, as the command does; what is slowed down is known to this process alone."""
-    runtime = SLOWED if slow else "eager"
-    what = ["bench", MODEL, "--weights", "seed:0", "--recipe", RECIPE, "--runtime", runtime, "-b", str(BATCH)]
-    command = [*what, "--seconds", str(seconds), "--quiet", "-o", str(path)]
-    if apart and not slow:
-        subprocess.run([sys.executable, "-m", "snellen", *command], check=True)
-    elif snellen(command):
-        raise SystemExit(f"it could not be measured: {' '.join(command)}")
+def measured(model: Model, path: Path, seconds: float, runtime: str) -> None:
+    """Measure in this process, and write the record."""
+    record = bench(model, batch_sizes=(BATCH,), runtime=runtime, seconds=seconds)
+    path.write_text(json.dumps(record.to_dict()), encoding="utf-8")
+
+
+def measured_apart(path: Path, seconds: float) -> None:
+    """Measure in a process of its own, as a person would."""
+    what = ["bench", MODEL, "--weights", WEIGHTS, "--recipe", RECIPE, "--runtime", "eager", "-b", str(BATCH)]
+    command = [sys.executable, "-m", "snellen", *what, "--seconds", str(seconds), "--quiet", "-o", str(path)]
+    subprocess.run(command, check=True)
 
 
 def compared(folder: Path, name: str, *more: str) -> CompareRecord:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import select
 import shutil
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,7 @@ QUIET = (
     "--proxy-server=127.0.0.1:9",  # where nothing listens
 )
 PATIENCE = 60.0  # seconds for one answer
+GRACE = 10.0  # seconds to end by itself
 
 Facts = dict[str, Any]
 
@@ -67,10 +70,16 @@ class Browser:
         return self
 
     def __exit__(self, *_: object) -> None:
+        with suppress(BrowserError, OSError):  # it may have ended, or stopped answering
+            self.call("Browser.close")
         os.close(self._out)
         os.close(self._in)
-        os.killpg(self._pid, signal.SIGKILL)  # the group that was made for it alone
-        os.waitpid(self._pid, 0)
+        until = time.monotonic() + GRACE
+        while os.waitpid(self._pid, os.WNOHANG) == (0, 0):
+            if time.monotonic() > until:
+                os.killpg(self._pid, signal.SIGKILL)  # the group that was made for it alone
+                until = math.inf
+            time.sleep(0.05)
 
     def call(self, method: str, session: str | None = None, **values: Any) -> Facts:
         """Send a command and return its result; events that come before it are kept."""

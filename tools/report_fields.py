@@ -7,13 +7,16 @@ In: the records themselves, with the comments beside their fields. Out: Markdown
 from __future__ import annotations
 
 import json
+import re
 import types
 from dataclasses import fields, is_dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from snellen.records.checked import NAMES
+from snellen.records.doctor import Finding
+from snellen.records.model import ModelRecord
 from snellen.records.report import MARKER, SCHEMA, ReportRecord
-from snellen.records.schema import PLAIN, comments, described, records, report_schema, unit
+from snellen.records.schema import PLAIN, described, described_fields, records, report_schema, unit
 
 HEAD = f"""# The report
 
@@ -27,6 +30,9 @@ again. Its JSON Schema is `snellen/records/report.schema.json` in the package.
   to 1.
 - Errors are of float64 arithmetic; [metrics.md](metrics.md) defines each.
 """
+
+UNTYPED = (ModelRecord, Finding)
+"""Records that others hold as plain objects: ``model``, and ``environment.findings``."""
 
 CHECKS = """
 ## What `snellen report --check` holds a card to
@@ -42,6 +48,7 @@ listed as not checked. Exit code: 0 no contradiction, 1 at least one, 3 nothing 
 def report_fields() -> str:
     """Return the document."""
     found = records(ReportRecord)
+    found |= {name: cls for untyped in UNTYPED for name, cls in records(untyped).items() if name not in found}
     checks = "".join(f"| `{name}` | {holds} |\n" for name, holds in NAMES.items())
     return "".join([HEAD, *(_section(cls) for cls in found.values()), CHECKS, checks])
 
@@ -52,7 +59,7 @@ def schema_text() -> str:
 
 
 def _section(cls: Any) -> str:
-    hints, said = get_type_hints(cls), comments(cls)
+    hints, said = get_type_hints(cls), described_fields(cls)
     rows = [
         f"| `{field.name}` | {_kind(hints[field.name])} | {unit(field.name) or ''} | {_cell(said[field.name])} |\n"
         for field in fields(cls)
@@ -62,7 +69,7 @@ def _section(cls: Any) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("``", "`")
+    return re.sub(r"\bNone\b", "null", text).replace("|", "\\|").replace("``", "`")
 
 
 def _kind(kind: Any) -> str:

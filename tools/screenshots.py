@@ -50,8 +50,7 @@ VIEWS = (
 
 # What the page looks like from within: its width, what sticks out, pictures without content, and letters of drawings
 # that are cut or lie over each other. What scrolls in a box of its own may be wider than the page.
-MEASURE = """(() => {
-  const room = document.documentElement.clientWidth;
+MEASURE = """(room => {
   const named = e => e.tagName.toLowerCase() + (e.id ? '#' + e.id : '') + ' ' + e.textContent.trim().slice(0, 40);
   const boxed = e => e.closest('.scroll, pre') && !e.matches('.scroll, pre');
   const out = [...document.body.querySelectorAll('*')].filter(e => {
@@ -74,13 +73,13 @@ MEASURE = """(() => {
     }));
   }
   return {
-    width: window.innerWidth, scrollWidth: document.documentElement.scrollWidth,
+    width: room, scrollWidth: document.documentElement.scrollWidth,
     height: document.documentElement.scrollHeight, sticking: out.slice(0, 5).map(named), cut, over,
     blank: [...document.images].filter(i => !i.complete || !i.naturalWidth).map(i => i.alt || i.className),
     smallest: Math.min(...[...document.querySelectorAll('svg[role=img] text')].map(
       e => parseFloat(getComputedStyle(e).fontSize) * Math.hypot(e.getScreenCTM().a, e.getScreenCTM().b)), 99),
   };
-})()"""
+})(%d)"""
 LEGIBLE = 9.0  # pixels: letters of drawings are never smaller
 
 
@@ -138,9 +137,9 @@ class Page:
         self._call("Page.navigate", url=path.absolute().as_uri())
         self._browser.wait("Page.loadEventFired")
 
-    def seen(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    def seen(self, view: View) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Return what is measured within the page, and the events since it was opened."""
-        value = self._call("Runtime.evaluate", expression=MEASURE, returnByValue=True)["result"]["value"]
+        value = self._call("Runtime.evaluate", expression=MEASURE % view.width, returnByValue=True)["result"]["value"]
         return value, self._browser.taken()
 
     def pictures(self, view: View, height: int) -> Iterator[bytes]:
@@ -163,7 +162,7 @@ def looked_at(page: Page, path: Path, name: str, folder: Path) -> list[str]:
     wrong = []
     for view in VIEWS:
         page.open(path, view)
-        seen, events = page.seen()
+        seen, events = page.seen(view)
         wrong += [f"{name}, {view.name}: {problem}" for problem in problems(seen, events)]
         for number, picture in enumerate(page.pictures(view, seen["height"]), 1):
             (folder / f"{name}-{view.name}-{number:02}.png").write_bytes(picture)

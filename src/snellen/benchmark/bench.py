@@ -131,6 +131,8 @@ def _swept(opener: Opener, asked: Asked, case: Case) -> Found:
         batches = _quick(search)
     others = (opener.case(BASELINE, devices.resolve("cpu")),) if asked.baseline else ()
     sweep = Sweep((case, *others), batches, asked.seconds, seed=asked.seed, say=opener.say)
+    if search:
+        sweep.rooms[id(case)] = search.room  # which knows what fits
     sweep.run()
     return Found(
         tracks=(*sweep.of(case), *((search.full,) if search and search.full else ())),

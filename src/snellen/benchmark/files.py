@@ -140,14 +140,12 @@ class Alone:
         self.say(f"warming up: {self.track.case.setup}, batch {self.track.batch}")
         peaks = Peaks(self.track.case.runner.device)
         peaks.begin()
-        self.track.timed = self.track.case.timed(self.track.batch)
-        self.track.warm = self.track.timed.warm(self.seconds * ROUNDS[0])
+        self.track.warm = self.track.ready().warm(self.seconds * ROUNDS[0])
         self.track.memory = peaks.end()  # without what decoding holds
 
     def visit(self) -> None:
         """Take one sample."""
-        assert self.track.timed is not None  # it was warmed up
-        self.track.visits.append(self.track.timed.visit(self.seconds))
+        self.track.visits.append(self.track.ready().visit(self.seconds))
 
 
 def _count(files: Chain, seconds: float, expected: float) -> int:

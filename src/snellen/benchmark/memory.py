@@ -53,17 +53,18 @@ class Room:
         """Take what one image needs at most: all that is counted of batches which are nothing like one that was run."""
         self._device, self._most = device, float(image_bytes)
         self._base = memory.resident_bytes() if device.kind == "cpu" else None
-        self._each, self._seen = self._most, 0
+        self._each, self._seen, self._fitted = self._most, 0, 0
 
     def saw(self, batch: int, held: Memory) -> None:
         """Learn from a batch that fitted; the largest is the surest."""
+        self._fitted = max(self._fitted, batch)
         if self._base is not None and held.process_peak_bytes is not None and batch >= self._seen:
             self._each, self._seen = max(held.process_peak_bytes - self._base, 0) / batch, batch
 
     def refuses(self, batch: int) -> str:
         """Return why a batch must not be tried; nothing where it may be."""
         each = self._each if batch <= FAR * self._seen else max(self._each, self._most)
-        left = self._left()
+        left = None if batch <= self._fitted else self._left()
         if left is None or batch * each <= SHARE * left:
             return ""
         need, room = (f"{size / GIB:.2g} GiB" for size in (batch * each, left))

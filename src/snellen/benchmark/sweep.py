@@ -25,6 +25,7 @@ Progress = Callable[[str], None]
 
 ROUNDS = (5, 20)  # at least, at most: fewer say little of how rounds differ
 ROUND_S = 0.4  # of one batch size: with more seconds there are more rounds
+HELD = 64 << 20  # bytes of a batch's pixels that are kept from one visit to the next
 SAID = 300  # letters of an error that are repeated
 
 
@@ -51,6 +52,12 @@ class Track:
     def samples_ms(self) -> tuple[float, ...]:
         """All samples, in the order they were taken, to the nanosecond."""
         return tuple(round(1e3 * sample.seconds, 6) for visit in self.visits for sample in visit.samples)
+
+    def ready(self) -> Timed:
+        """Return it ready to be measured; large pixels are made anew, or those of all sizes would lie in memory."""
+        timed = self.timed or self.case.timed(self.batch)
+        self.timed = timed if self.batch * self.case.pixel_bytes <= HELD else None
+        return timed
 
     def end(self, outcome: Outcome, because: str) -> None:
         """Let go of what it holds; it is not measured any more."""
@@ -113,8 +120,7 @@ class Sweep:
 
         def warm() -> None:
             peaks.begin()
-            track.timed = track.case.timed(track.batch)
-            track.warm = track.timed.warm(self.seconds)
+            track.warm = track.ready().warm(self.seconds)
             track.memory = peaks.end()
 
         if track.survives(warm):
@@ -146,9 +152,8 @@ class Sweep:
         peaks = Peaks(track.case.runner.device)
 
         def visit() -> None:
-            assert track.timed is not None  # it was warmed up
             peaks.begin()
-            track.visits.append(track.timed.visit(seconds))
+            track.visits.append(track.ready().visit(seconds))
             track.memory = most(track.memory, peaks.end())
 
         track.survives(visit)

@@ -102,6 +102,7 @@ class Run:
         log, started = self.tried.log, datetime.now(timezone.utc).isoformat(timespec="seconds")
         leavings = Leavings(self.tried.device.leavings())
         with log.part("total"):
+            log("facts: the weights, and the files they came from")
             with log.part("facts"):
                 known = facts(self.model)
             with log.part("environment"):

@@ -60,7 +60,7 @@ def environment(device: Device, log: Log) -> Environment:
 
 def _findings(device: Device) -> tuple[dict[str, Any], ...]:
     """Return what the doctor finds that is not fine."""
-    return tuple(asdict(finding) for finding in look(device.name).findings if finding.severity != "fine")
+    return tuple(asdict(finding) for finding in look(device.name, offline=True).findings if finding.severity != "fine")
 
 
 def _present(kind: str) -> Iterator[str]:

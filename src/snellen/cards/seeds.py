@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from snellen.model.model import Model
@@ -22,23 +23,31 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def compared(runner: Runner, model: Model, seeds: Sequence[int] = inputs.REPORTED) -> tuple[tuple[SeedRow, ...], float]:
-    """Hold the candidate against the CPU's float32 run; return the rows, and the CPU's seconds for one input.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seeded:
+    """The rows, and the seconds that one input took: the candidate, and the CPU."""
 
-    Raises CandidateError where the candidate raises.
-    """
+    rows: tuple[SeedRow, ...]
+    image_s: float
+    cpu_s: float
+
+
+def compared(runner: Runner, model: Model, seeds: Sequence[int] = inputs.REPORTED) -> Seeded:
+    """Hold the candidate against the CPU's float32 run; raise CandidateError where it raises."""
     pixels = inputs.seeded(seeds).pixels(model.recipe)
     begun = time.perf_counter()
     single = encode(lambda batch, tap: trusted.run(model.encoder, batch, trusted.SINGLE, tap), pixels)
-    seconds = (time.perf_counter() - begun) / len(pixels)
+    between = time.perf_counter()
     mine = encode(running(runner, "on random inputs"), pixels)
+    ended = time.perf_counter()
     names = [name for name in single if name in mine]
-    found = [
+    found = (
         _row(seed, name, rows(mine[name])[place], rows(single[name])[place])
         for place, seed in enumerate(seeds)
         for name in names
-    ]
-    return tuple(found), seconds
+    )
+    count = len(pixels)
+    return Seeded(rows=tuple(found), image_s=(ended - between) / count, cpu_s=(between - begun) / count)
 
 
 def _row(seed: int, name: str, mine: Tensor, single: Tensor) -> SeedRow:

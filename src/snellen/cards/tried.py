@@ -82,7 +82,7 @@ class Tried:
             pca = self.log.attempt("pictures", "the pictures of patches", lambda: self._pca(golden, mine))
             histograms = self.log.attempt("pictures", "the histograms", lambda: _histograms(golden, mine, reference))
             self.log("random inputs")
-            rows = self.log.attempt("seeds", "the table of seeds", lambda: seeds.compared(runner, self.model))
+            seeded = self.log.attempt("seeds", "the table of seeds", lambda: seeds.compared(runner, self.model))
             version = runner.version
         place = Place(
             device=self.device,
@@ -91,13 +91,13 @@ class Tried:
             dtype=self.dtype,
             prepare_s=prepare_s,
             first_s=looked.evidence.seconds,
-            image_s=looked.again_s,
-            cpu_s=rows[1] if rows else looked.again_s,
+            image_s=min(looked.again_s, seeded.image_s) if seeded else looked.again_s,
+            cpu_s=seeded.cpu_s if seeded else looked.again_s,
         )
         return Seen(
             evidence=looked.evidence,
             trial=trial,
-            seeds=rows[0] if rows else (),
+            seeds=seeded.rows if seeded else (),
             pca=pca or (),
             histograms=histograms or (),
             place=place,

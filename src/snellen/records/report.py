@@ -167,7 +167,7 @@ class ReportRecord:
     @property
     def trained(self) -> bool:
         """Whether the weights were trained; drawn ones mean nothing."""
-        return self.model["origin"]["kind"] != "seed"
+        return bool(self.model["origin"]["kind"] != "seed")
 
     @property
     def random_inputs(self) -> bool:

@@ -16,6 +16,7 @@ from dataclasses import fields, is_dataclass
 from importlib.resources import files
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from snellen.records.meanings import meaning
 from snellen.records.reading import SIGNED, Measured
 from snellen.records.report import MARKER, SCHEMA, ReportRecord
 
@@ -86,6 +87,11 @@ def comments(cls: Any) -> dict[str, str]:
     return found
 
 
+def described_fields(cls: Any) -> dict[str, str]:
+    """Return what each field means: what stands beside it, else what ``meanings`` has of it."""
+    return {name: said or meaning(cls.__name__, name) for name, said in comments(cls).items()}
+
+
 def unit(name: str) -> str | None:
     """Return the unit that a field's name ends in; None where it has none."""
     return next((unit for ending, unit in UNITS.items() if name.endswith(ending)), None)
@@ -114,7 +120,7 @@ def _inside(kind: Any) -> Iterator[Any]:
 
 def _object(cls: Any, defs: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Return the schema of a record; those inside it go to ``defs``."""
-    hints, said = get_type_hints(cls), comments(cls)
+    hints, said = get_type_hints(cls), described_fields(cls)
     properties = {}
     for field in fields(cls):
         kind = _kind(hints[field.name], defs)

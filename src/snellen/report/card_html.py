@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from snellen.records.report import ReportRecord
 from snellen.report.html.drift import drift
-from snellen.report.html.errors import histograms, ladder
+from snellen.report.html.histogram import histograms
+from snellen.report.html.ladder import ladder
 from snellen.report.html.markup import Markup, element, words
 from snellen.report.html.page import contents, document, section_of
 from snellen.report.html.pictures import pictures
@@ -28,9 +29,9 @@ def html(record: ReportRecord, lang: str = "en", other: ReportRecord | None = No
     below = [section for section in whole if section.key != TOP]
     figures = {
         "accuracy": [
+            *pictures(record.pca, lang),
             *ladder(record.trial, lang),
             *histograms(record.histograms, record.trial.dtype, lang),
-            *pictures(record.pca, lang),
         ],
         "drift": list(drift(record.trial, lang)),
         "performance": list(speed(record, lang, other)),

@@ -163,5 +163,4 @@ def read(number: str, unit: str | None) -> Value:
     digits, _, exponent = mantissa.lower().partition("e")
     power_of_ten = int(exponent or 0) + int(power[0] if power else 0)
     last = power_of_ten - len(digits.partition(".")[2])
-    number_, half = float(f"{digits}e{power_of_ten}"), float(f"0.5e{last}")
-    return Value(number_, half, unit.lower() if unit else None)
+    return Value(float(f"{digits}e{power_of_ten}"), float(f"0.5e{last}"), unit.lower() if unit else None)

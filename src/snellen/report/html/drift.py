@@ -1,6 +1,6 @@
 """The plots of errors over stages: running freely and each stage alone, with the noise floor, on one scale.
 
-In: a trial. Out: figures of a page. A stage without a figure leaves a gap; one that is not finite is marked at the top.
+In: a trial. Out: figures of a page. A stage without a figure leaves a gap.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from snellen.verification.ratios import of_stages
 
 LONGEST = 16  # letters of a stage's name below the plot
 LETTER = 4.6  # the width and height that one of them takes there, turned
+MANY = 30  # stages, whose marks are smaller
+ROOM = 2.0  # times the greatest error, where crosses stand above it
 APART = 15.0  # between two names
 
 Errors = Sequence["Error | None"]
@@ -68,8 +70,10 @@ def drift(record: TrialRecord, lang: str) -> Iterator[Markup]:
 
 
 def _values(panel: Panel) -> list[float | None]:
+    """Return everything a panel draws, and room above it for what is not finite."""
     errors = [error.frobenius for error in (*panel.candidate, *panel.floor) if error is not None]
-    return [*errors, *panel.limits]
+    above = max((value for value in (*errors, *panel.limits) if value is not None), default=1.0)
+    return [*errors, *panel.limits, *([ROOM * above] if None in errors else [])]
 
 
 def _plot(
@@ -89,7 +93,9 @@ def _plot(
     told = phrase(lang, "page.drift.about", values=_about(panel, [stage.name for stage in stages], lang))
     height = frame.bottom + 14 + LETTER * max(map(len, names))
     drawn = svg.drawing(f"drift-{panel.key}", title, told, height, parts)
-    return figure_of(title, svg.legend(_legend(panel, lang)), drawn)
+    exact = any(error is not None and error.frobenius == 0 for error in panel.candidate)
+    notes = [phrase(lang, "page.exact")] if exact else []
+    return figure_of(title, svg.legend(_legend(panel, lang)), drawn, *notes)
 
 
 def _places(count: int, frame: Frame) -> list[float]:
@@ -112,7 +118,7 @@ def _culprit(
     lang: str, names: Sequence[str], culprit: str | None, places: Sequence[float], frame: Frame
 ) -> Iterator[Markup]:
     """Mark the first stage to blame with an upright line and its name, on the side where there is room."""
-    if culprit not in names:
+    if culprit is None or culprit not in names:
         return
     x = places[names.index(culprit)]
     yield svg.line((x, frame.top - 8), (x, frame.bottom), "culprit")
@@ -122,14 +128,13 @@ def _culprit(
 
 
 def _floor(errors: Errors, places: Sequence[float], up: Scale, frame: Frame) -> Iterator[Markup]:
-    """Draw the noise floor as an area up to the trusted run's error, with its line."""
+    """Draw the noise floor: each stage a step as high as the trusted run's error; none where that is exactly 0."""
+    half = (places[1] - places[0]) / 2 if len(places) > 1 else 10.0
     for run in _runs(errors, places, up):
-        (first, _), (last, _) = run[0], run[-1]
-        if len(run) > 1:
-            yield svg.path([*run, (last, frame.bottom), (first, frame.bottom)], "floor", closed=True)
-            yield svg.path(run, "curve reference")
-        else:
-            yield svg.mark("ring", run[0], "reference", 2.4)
+        steps = [(x + side, y) for x, y in run for side in (-half, half)]
+        ends = [(steps[-1][0], frame.bottom), (steps[0][0], frame.bottom)]
+        yield svg.path([*steps, *ends], "floor", closed=True)
+        yield svg.path(steps, "curve reference")
 
 
 def _limits(limits: Sequence[float | None], places: Sequence[float], up: Scale) -> Iterator[Markup]:
@@ -141,21 +146,25 @@ def _limits(limits: Sequence[float | None], places: Sequence[float], up: Scale) 
 
 
 def _candidate(errors: Errors, places: Sequence[float], up: Scale, frame: Frame) -> Iterator[Markup]:
+    """Draw the candidate's errors; one of exactly 0 lies on the axis, one that is not finite is a cross at the top."""
+    size = 3.2 if len(places) < MANY else 2.2
     for run in _runs(errors, places, up):
         if len(run) > 1:
             yield svg.path(run, "curve candidate")
         for place in run:
-            yield svg.mark("disc", place, "candidate", 3.2 if len(places) < 30 else 2.2)
+            yield svg.mark("disc", place, "candidate", size)
     for error, x in zip(errors, places, strict=True):
         if error is not None and error.frobenius is None:
             yield svg.mark("cross", (x, frame.top + 5), "broken")
+        elif error is not None and error.frobenius == 0:
+            yield svg.mark("disc", (x, frame.bottom), "candidate", size)
 
 
 def _runs(errors: Errors, places: Sequence[float], up: Scale) -> Iterator[list[svg.Place]]:
-    """Yield the stretches without a gap; an error of exactly 0 lies at the bottom."""
+    """Yield the stretches without a gap: what is exactly 0 has no place on a logarithmic scale."""
     run: list[svg.Place] = []
     for error, x in zip(errors, places, strict=True):
-        if error is not None and error.frobenius is not None:
+        if error is not None and error.frobenius:
             run.append((x, up.at(error.frobenius)))
         elif run:
             yield run

@@ -11,7 +11,7 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
-from snellen.report.html.markup import Markup, clean, element, joined, lines, name, words
+from snellen.report.html.markup import Attributes, Markup, clean, element, joined, lines, name, words
 from snellen.report.phrases import phrase
 from snellen.report.sections import Code, Paragraph, Part, Points, Quote, Say, Section, Style, Table, said
 
@@ -19,6 +19,7 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri
 TAGS = {"en": "en", "zh": "zh-Hans"}  # of languages, in the web's words
 STYLE = Style(text=words, name=name)
 SHORT, LONG = 18, 44  # letters of a cell
+FACTS = 2  # columns of a table that fits any screen, if its cells take several lines
 BESIDE = 52  # letters of a row, so that two tables stand side by side
 
 
@@ -97,8 +98,9 @@ def _part(lang: str, part: Part, key: str) -> Markup:
             return element("ul", None, *(element("li", None, saying(lang, item)) for item in part.items))
         case Quote():
             quoted = (element("p", None, words(sentence)) for sentence in part.sentences)
-            tagged = {"lang": "en"} if lang != "en" else {}
-            return joined([element("p", None, saying(lang, part.by)), element("blockquote", tagged, *quoted)])
+            tongue = None if lang == "en" else "en"  # what judged speaks English
+            quote = element("blockquote", {"lang": tongue}, *quoted)
+            return joined([element("p", None, saying(lang, part.by)), quote])
         case Code():
             typed = element("pre", None, element("code", None, lines(part.text)))
             return joined([element("p", {"class": "what"}, saying(lang, part.what)), typed])
@@ -113,18 +115,21 @@ def table(lang: str, part: Table, key: str) -> Markup:
         element("tr", None, *(_cell("td", lang, what, i in part.numeric) for i, what in enumerate(row)))
         for row in part.rows
     )
-    whole = element("table", None, element("thead", None, head), element("tbody", None, *rows))
-    attributes = {"class": "scroll", "tabindex": 0, "role": "region", "aria-labelledby": f"{key}-title"}
+    facts = "facts" if len(part.header) <= FACTS else None
+    whole = element("table", {"class": facts}, element("thead", None, head), element("tbody", None, *rows))
+    box: Attributes = {"class": "scroll", "tabindex": 0, "role": "region", "aria-labelledby": f"{key}-title"}
     notes = (element("p", {"class": "note"}, saying(lang, note)) for note in part.notes)
     title = element("h3", {"id": f"{key}-title"}, saying(lang, part.title))
-    return element("div", {"class": "sheet"}, title, element("div", attributes, whole), *notes)
+    return element("div", {"class": "sheet"}, title, element("div", box, whole), *notes)
 
 
 def _cell(tag: str, lang: str, what: Say, numeric: bool) -> Markup:
     """Return a cell: a figure, or words that are not worth a second line, or so many that they need room."""
+    if tag == "th":
+        return element(tag, {"class": "n" if numeric else None, "scope": "col"}, saying(lang, what))
     length = len(said(lang, what))
-    css = "n" if numeric else "k" if length <= SHORT else "t" if length >= LONG else None
-    return element(tag, {"class": css, "scope": "col" if tag == "th" else None}, saying(lang, what))
+    css = "n" if numeric else "k" if length <= SHORT else "t" if length >= LONG else "m"
+    return element(tag, {"class": css}, saying(lang, what))
 
 
 def figure_of(title: str, legend: Markup | str, drawn: Markup, *notes: str, css: str = "plot") -> Markup:

@@ -14,8 +14,6 @@ from snellen.report.html.page import figure_of
 from snellen.report.phrases import phrase
 from snellen.report.sections import figures as say
 
-PER_CENT = 100.0
-
 
 def pictures(found: Sequence[Pca], lang: str) -> Iterator[Markup]:
     """Yield a figure for each photograph."""
@@ -43,19 +41,18 @@ def _pictures(pca: Pca, lang: str) -> Markup:
 
 
 def _values(pca: Pca, columns: int) -> dict[str, object]:
-    """Return what texts about a photograph tell: its grid, the largest difference and where it is."""
+    """Return what texts about a photograph tell: its grid, the largest difference and where it is, from 0."""
     differences = pca.differences or (0.0,)
     most = max(differences)
     row, column = divmod(differences.index(most), columns)
     return {
         "image": pca.image,
-        "rows": pca.grid[0] if pca.grid else "-",
-        "columns": columns,
-        "explained": f"{PER_CENT * sum(pca.explained):.0f}",
+        "grid": say.by(pca.grid),
+        "explained": say.listed(map(say.percent, pca.explained)),
+        "mean": say.number(sum(differences) / len(differences)),
         "most": say.number(most),
-        "least": say.number(min(differences)),
-        "row": row + 1,
-        "column": column + 1,
+        "row": row,
+        "column": column,
     }
 
 

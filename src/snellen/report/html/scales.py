@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from snellen.report.plots import HIGH_END, LOW_END
 
 WIDE = 20.0  # values that differ by more are drawn on a logarithmic scale
 STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
+FEWEST = 2  # decades
 AIR = 1.004  # beyond the outermost ratios
 RATIOS = (0.01, 0.1, 0.2, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 1.01, 1.02, 1.05, 1.1, 1.2, 1.5, 2, 3, 5, 10, 20, 100)
 
@@ -46,21 +48,29 @@ def linear(values: Iterable[float], start: float, end: float) -> Scale:
 
 
 def decades(values: Iterable[float | None], start: float, end: float, *, apart: float) -> Scale:
-    """Return a logarithmic scale over whole decades, whose labels are ``apart`` from each other at least."""
+    """Return a logarithmic scale over two decades or more, whose labels are ``apart`` from each other at least."""
     found = [min(max(v, LOW_END), HIGH_END) for v in values if v is not None and v > 0]
-    low = math.floor(math.log10(min(found)) + 1e-9) if found else -1
-    high = max(math.ceil(math.log10(max(found)) - 1e-9), low + 1) if found else 0
+    high = math.ceil(math.log10(max(found)) - 1e-9) if found else 0
+    low = min(math.floor(math.log10(min(found)) + 1e-9), high - FEWEST) if found else high - FEWEST
     each = max(1, math.ceil(apart * (high - low) / abs(end - start)))
     ticks = tuple(10.0**power for power in range(low, high + 1, each))
     return Scale(low=10.0**low, high=10.0**high, start=start, end=end, log=True, ticks=ticks)
 
 
-def fitting(values: Iterable[float], start: float, end: float) -> Scale:
+def fitting(values: Iterable[float], start: float, end: float, *, apart: float = 14) -> Scale:
     """Return a linear scale from 0, or a logarithmic one where the values lie too far apart for it."""
     found = [value for value in values if value > 0]
-    if found and max(found) / min(found) > WIDE:
-        return decades(found, start, end, apart=14)
-    return linear(found, start, end)
+    if not found or max(found) / min(found) <= WIDE:
+        return linear(found, start, end)
+    powers = range(math.floor(math.log10(min(found))), math.ceil(math.log10(max(found))) + 1)
+    steps = [step * 10.0**power for power in powers for step in (1, 2, 5)]
+    low = max(step for step in steps if step <= min(found) * (1 + 1e-9))
+    high = min(step for step in steps if step >= max(found) * (1 - 1e-9))
+    scale = Scale(low=low, high=high, start=start, end=end, log=True, ticks=())
+    within = [step for step in steps if low <= step <= high]
+    if min(abs(scale.at(a) - scale.at(b)) for a, b in pairwise(within)) < apart:
+        within = [step for step in within if math.log10(step).is_integer()]
+    return Scale(low=low, high=high, start=start, end=end, log=True, ticks=tuple(within))
 
 
 def doubling(values: Iterable[int], start: float, end: float) -> Scale:

@@ -20,8 +20,11 @@ from snellen.report.phrases import phrase
 from snellen.report.sections import figures as say
 
 BEYOND = 1.6  # a greatest sample is drawn up to this, over the greatest middle: one outlier would flatten the rest
-FREE = 11.0  # between the middle of a figure and another series' mark
+FREE = 3.0  # between a figure and what is drawn of another series
+LETTER = 9.0  # height of one
 TOP = 24.0  # the highest that a figure above a mark is written
+THOUSANDS = 10_000
+FEW = 100  # samples, whose dots are larger
 STRIP = 46.0  # height of the samples of one batch size
 SIGN = {"disc": "candidate", "diamond": "other", "triangle": "baseline"}  # shape -> class
 
@@ -146,7 +149,7 @@ def _plot(quantity: Quantity, lang: str, shown: Sequence[Series]) -> Markup:
     across = scales.doubling((spot.batch for spot in spots), frame.left + 22, frame.right - 22)
     up = scales.fitting(_reached(spots), frame.bottom, frame.top)
     parts = [
-        svg.rising(up, frame, phrase(lang, f"page.{key}.axis"), [_round(tick) for tick in up.ticks]),
+        svg.rising(up, frame, _axis(lang, key, up), [_round(tick) for tick in up.ticks]),
         svg.running(across, frame, phrase(lang, "page.batch"), _batches(across)),
     ]
     for series, found in reversed(drawn):  # what the card is about comes on top, with its figures
@@ -159,6 +162,11 @@ def _plot(quantity: Quantity, lang: str, shown: Sequence[Series]) -> Markup:
     )
     whole = svg.drawing(key, title, phrase(lang, f"page.{key}.about", values=values), frame.bottom + 32, parts)
     return figure_of(title, _legend(shown), whole, *_notes(lang, quantity.middle, spots, up))
+
+
+def _axis(lang: str, key: str, up: Scale) -> str:
+    axis = phrase(lang, f"page.{key}.axis")
+    return phrase(lang, "page.logarithmic", axis=axis) if up.log else axis
 
 
 def _legend(shown: Sequence[Series]) -> Markup | str:
@@ -202,12 +210,18 @@ def _figures(spots: Sequence[Spot], others: Sequence[Spot], across: Scale, up: S
     """Write the middles above what is drawn of them, or below; not at all where neither side is free."""
     for index in scales.thinned([across.at(spot.batch) for spot in spots], 34):
         spot = spots[index]
-        ends = [up.at(value) for value in (spot.middle, *(spot.sure or ()), *(spot.spread or ()))]
-        taken = [up.at(other.middle) for other in others if other.batch == spot.batch]
-        for y in (max(min(ends) - 7, TOP), max(ends) + 16):
-            if y < up.start and all(abs(y - 4 - place) > FREE for place in taken):
+        top, bottom = _reach(spot, up)
+        taken = [_reach(other, up) for other in others if other.batch == spot.batch]
+        for y in (max(top - 7, TOP), bottom + 16):
+            if y < up.start and all(y + FREE < high or y - LETTER - FREE > low for high, low in taken):
                 yield svg.letters((across.at(spot.batch), y), say.number(spot.middle, 3), "value", anchor="middle")
                 break
+
+
+def _reach(spot: Spot, up: Scale) -> tuple[float, float]:
+    """Return the highest and the lowest place at which anything of a spot is drawn."""
+    places = [up.at(value) for value in (spot.middle, *(spot.sure or ()), *(spot.spread or ()))]
+    return min(places), max(places)
 
 
 def _batches(across: Scale) -> list[str]:
@@ -216,14 +230,17 @@ def _batches(across: Scale) -> list[str]:
 
 
 def _round(tick: float) -> str:
-    return f"{tick:,.0f}" if tick >= 10 or tick == int(tick) else f"{tick:.3g}"
+    """Return the label of a tick; large ones in thousands, k, so that they fit beside the plot."""
+    if tick >= THOUSANDS:
+        return f"{tick / 1000:g}k"
+    return f"{tick:,.0f}" if tick == int(tick) else f"{tick:.3g}"
 
 
 def _samples(lang: str, points: Sequence[Point]) -> Markup:
     """Draw a row for each batch size, every sample a dot, all over the median of their row on one scale."""
     ratios = {point.batch: _over_median(point) for point in points}
     values = list(chain.from_iterable(ratios.values()))
-    gap, top = 18.0, 32.0
+    gap, top = 22.0, 32.0
     parts, bottom = [svg.letters((0.0, 11.0), phrase(lang, "page.samples.axis"), "what")], top
     for point in points:
         frame = Frame(top=bottom, bottom=bottom + STRIP)
@@ -259,7 +276,7 @@ def _strip(point: Point, ratios: Sequence[float], frame: Frame, scale: Scale) ->
         x = frame.left + step * min(ended, len(ratios))
         parts.append(svg.line((x, frame.top), (x, frame.bottom), "round"))
     places = ((frame.left + step * (index + 0.5), scale.at(ratio)) for index, ratio in enumerate(ratios))
-    parts.append(svg.dots(places, "candidate"))
+    parts.append(svg.dots(places, "candidate few" if len(ratios) < FEW else "candidate"))
     return joined(parts)
 
 

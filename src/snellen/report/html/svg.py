@@ -23,7 +23,7 @@ Place = tuple[float, float]
 class Frame:
     """The part of a drawing in which values lie."""
 
-    left: float = 42.0
+    left: float = 44.0
     right: float = WIDTH - 8.0
     top: float = 26.0
     bottom: float = 190.0

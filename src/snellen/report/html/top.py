@@ -14,7 +14,7 @@ from snellen.records.verify import TrialRecord
 from snellen.report.html.markup import Markup, breaking, element, words
 from snellen.report.html.page import saying
 from snellen.report.phrases import phrase
-from snellen.report.sections import Section
+from snellen.report.sections import Paragraph, Section
 from snellen.report.sections import figures as say
 from snellen.report.sections.cautions import KINDS
 from snellen.report.sections.common import fastest, outcome, peak, smallest
@@ -48,7 +48,8 @@ def place(record: ReportRecord) -> str:
 
 def _cautions(lang: str, cautions: Section) -> Iterator[Markup]:
     for part in cautions.parts:
-        yield element("p", None, saying(lang, part.text))
+        if isinstance(part, Paragraph):
+            yield element("p", None, saying(lang, part.text))
 
 
 def _verdict(record: TrialRecord, lang: str) -> Markup:

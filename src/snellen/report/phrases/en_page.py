@@ -30,6 +30,7 @@ PHRASES: dict[str, str] = {
     "page.throughput": "Throughput",
     "page.throughput.axis": "images / s",
     "page.throughput.about": "Images a second by batch size: {values}.",
+    "page.logarithmic": "{axis}, logarithmic",
     "page.batch": "batch size",
     "page.speed.note": "Mark: {middle}. Thick bar: 95 % interval of the median. Thin bar: least to greatest sample.",
     "page.speed.median": "median",
@@ -61,6 +62,7 @@ PHRASES: dict[str, str] = {
     "page.floor": "noise floor: trusted run on the CPU in {precision}",
     "page.limit": "limit",
     "page.broken": "not finite",
+    "page.exact": "A mark on the axis itself: exactly 0.",
     "page.ladder": "Precision ladder",
     "page.ladder.axis": "relative error, logarithmic",
     "page.ladder.about": "Where the candidate lies among trusted CPU runs of known precision. {values}",
@@ -72,8 +74,9 @@ PHRASES: dict[str, str] = {
         "Distribution of absolute errors of {output}. Candidate: {count} elements, most often near {mode}, "
         "{zeros} without any error. Reference: most often near {reference}."
     ),
-    "page.histogram.note": "{zeros} of {count} elements without any error are not drawn.",
-    "page.histogram.candidate": "candidate",
+    "page.histogram.note": (
+        "Of {count} elements {zeros} without any error and {small} with errors below {low} are not drawn."
+    ),
     "page.histogram.reference": "trusted run on the CPU in {precision}",
     "page.pictures": "What the encoder sees: {image}",
     "page.pictures.photo": "photograph",
@@ -90,9 +93,8 @@ PHRASES: dict[str, str] = {
     ),
     "page.pictures.scale": "relative error of a patch",
     "page.pictures.note": (
-        "{rows} x {columns} patches; three principal components of the golden, which hold {explained} % of "
-        "the variance, as red, green and blue. Largest difference {most}, in row {row} and column {column}; "
-        "smallest {least}."
+        "{grid} patches. Red, green and blue are three principal components of the golden, which hold {explained} % of "
+        "the variance. Relative error of a patch: {mean} in the mean, at most {most}, in row {row}, column {column}."
     ),
     "page.pictures.same": "No patch differs.",
     "page.made": "Made by snellen {version}, {when}",

@@ -28,6 +28,7 @@ PHRASES: dict[str, str] = {
     "page.throughput": "吞吐量",
     "page.throughput.axis": "张 / 秒",
     "page.throughput.about": "各批大小每秒处理的图片数：{values}。",
+    "page.logarithmic": "{axis}，对数",
     "page.batch": "批大小",
     "page.speed.note": "标记：{middle}。粗线：中位数的 95 % 置信区间。细线：最小样本到最大样本。",
     "page.speed.median": "中位数",
@@ -35,7 +36,7 @@ PHRASES: dict[str, str] = {
     "page.speed.stream": "连续流的速率",
     "page.beyond": "箭头：最大样本超出图的范围。",
     "page.this": "本次运行",
-    "page.baseline": "对照：{device}，{setup}",
+    "page.baseline": "基线：{device}，{setup}",
     "page.samples": "全部样本",
     "page.samples.axis": "样本 / 该批大小的中位数，按测量顺序",
     "page.samples.batch": "批大小 {batch}",
@@ -55,6 +56,7 @@ PHRASES: dict[str, str] = {
     "page.floor": "误差底线：CPU 上 {precision} 的可信运行",
     "page.limit": "限值",
     "page.broken": "非有限值",
+    "page.exact": "落在横轴上的标记：恰为 0。",
     "page.ladder": "精度阶梯",
     "page.ladder.axis": "相对误差，对数",
     "page.ladder.about": "候选在已知精度的 CPU 可信运行之间的位置。{values}",
@@ -66,8 +68,7 @@ PHRASES: dict[str, str] = {
         "{output} 绝对误差的分布。候选：{count} 个元素，多在 {mode} 附近，{zeros} 个毫无误差。"
         "参考：多在 {reference} 附近。"
     ),
-    "page.histogram.note": "{count} 个元素中有 {zeros} 个毫无误差，未画出。",
-    "page.histogram.candidate": "候选",
+    "page.histogram.note": "{count} 个元素中，{zeros} 个毫无误差、{small} 个误差低于 {low}，均未画出。",
     "page.histogram.reference": "CPU 上 {precision} 的可信运行",
     "page.pictures": "编码器所见：{image}",
     "page.pictures.photo": "照片",
@@ -77,11 +78,13 @@ PHRASES: dict[str, str] = {
     "page.pictures.photo.alt": "照片 {image}，即编码器的输入",
     "page.pictures.golden.alt": "基准中 {image} 的图块特征，三个主成分分别作为红、绿、蓝",
     "page.pictures.candidate.alt": "候选中 {image} 的同一特征，使用相同的主成分",
-    "page.pictures.differences.alt": "{image} 每个图块的相对误差：最大 {most}，位于第 {row} 行第 {column} 列",
+    "page.pictures.differences.alt": (
+        "{image} 每个图块的相对误差：最大 {most}，位于第 {row} 行第 {column} 列（从 0 起）"
+    ),
     "page.pictures.scale": "图块的相对误差",
     "page.pictures.note": (
-        "{rows} x {columns} 个图块；基准的三个主成分（占方差的 {explained} %）作为红、绿、蓝。"
-        "最大差异 {most}，位于第 {row} 行第 {column} 列；最小 {least}。"
+        "{grid} 个图块。红、绿、蓝是基准的三个主成分，分别占方差的 {explained} %。"
+        "图块的相对误差：平均 {mean}，最大 {most}，位于第 {row} 行第 {column} 列（从 0 起）。"
     ),
     "page.pictures.same": "没有图块存在差异。",
     "page.made": "由 snellen {version} 生成，{when}",

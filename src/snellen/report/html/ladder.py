@@ -1,14 +1,13 @@
-"""The plots of errors of outputs: where the candidate lies on the precision ladder, and how its errors are spread.
+"""The plot of the precision ladder: where the candidate lies among trusted runs of known precision.
 
-In: a trial and histograms. Out: figures of a page.
+In: a trial. Out: a figure of a page.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from snellen.records.report import Histogram
 from snellen.records.verify import OutputRecord, TrialRecord
 from snellen.report.curves import worst_output
 from snellen.report.html import scales, svg
@@ -24,7 +23,6 @@ from snellen.verification.ratios import of_outputs
 ROW = 38.0  # height of one output of the ladder
 SHAPES = ("ring", "square", "triangle", "diamond", "bar")  # of the classes, in the ladder's order
 COVERED = 8.0  # marks nearer than this cover each other
-PER_CENT = 100.0
 
 
 def ladder(record: TrialRecord, lang: str) -> Iterator[Markup]:
@@ -96,73 +94,3 @@ def _told(output: OutputRecord, lang: str) -> str:
     error = output.golden.relative_frobenius
     said = phrase(lang, "page.broken") if error is None else say.number(error)
     return phrase(lang, "page.ladder.one", output=output.name, error=said, rungs=rungs)
-
-
-def histograms(found: Sequence[Histogram], dtype: str, lang: str) -> Iterator[Markup]:
-    """Yield a figure for each output's errors; none for one of which nothing was counted."""
-    for number, histogram in enumerate(found, 1):
-        if len(histogram.edges) == len(histogram.candidate) + 1 and sum(histogram.candidate) + histogram.zeros:
-            yield _histogram(histogram, f"histogram-{number}", dtype, lang)
-
-
-def _histogram(histogram: Histogram, key: str, dtype: str, lang: str) -> Markup:
-    frame = Frame(top=30.0, bottom=170.0)
-    count = sum(histogram.candidate) + histogram.zeros
-    mine = _shares(histogram.candidate, count)
-    theirs = _shares(histogram.reference, sum(histogram.reference))
-    low, high = _between(histogram)
-    across = scales.decades([low, high], frame.left, frame.right, apart=34)
-    up = scales.linear([*mine, *theirs], frame.bottom, frame.top)
-    labels = [scales.power(tick) for tick in across.ticks]
-    title = phrase(lang, "page.histogram", output=histogram.output)
-    parts = [
-        svg.rising(up, frame, phrase(lang, "page.histogram.axis"), [f"{tick:g}" for tick in up.ticks]),
-        svg.path(_steps(histogram.edges, mine, across, up), "mass candidate", closed=True),
-        svg.path(_steps(histogram.edges, theirs, across, up), "curve reference"),
-        svg.running(across, frame, phrase(lang, "page.histogram.error"), labels),
-    ]
-    values = {
-        "output": histogram.output,
-        "count": count,
-        "zeros": histogram.zeros,
-        "mode": _mode(histogram.edges, histogram.candidate),
-        "reference": _mode(histogram.edges, histogram.reference),
-    }
-    keys = (
-        Key(shape="area", css="mass candidate", text=phrase(lang, "page.histogram.candidate")),
-        Key(shape="line", css="curve reference", text=phrase(lang, "page.histogram.reference", precision=dtype)),
-    )
-    notes = [phrase(lang, "page.histogram.note", zeros=histogram.zeros, count=count)] if histogram.zeros else []
-    about = phrase(lang, "page.histogram.about", **values)
-    drawn = svg.drawing(key, title, about, frame.bottom + 32, parts)
-    return figure_of(title, svg.legend(keys), drawn, *notes)
-
-
-def _shares(counts: Sequence[int], whole: int) -> list[float]:
-    return [PER_CENT * count / whole if whole else 0.0 for count in counts]
-
-
-def _between(histogram: Histogram) -> tuple[float, float]:
-    """Return the edges between which anything was counted."""
-    filled = [i for i, pair in enumerate(zip(histogram.candidate, histogram.reference, strict=True)) if any(pair)]
-    if not filled:
-        return histogram.edges[0], histogram.edges[-1]
-    return histogram.edges[filled[0]], histogram.edges[filled[-1] + 1]
-
-
-def _steps(edges: Sequence[float], shares: Sequence[float], across: Scale, up: Scale) -> list[svg.Place]:
-    """Return the outline of the bins, from the base line and back to it."""
-    ground = up.at(0.0)
-    places = [(across.at(edges[0]), ground)]
-    for index, share in enumerate(shares):
-        y = up.at(share)
-        places += [(across.at(edges[index]), y), (across.at(edges[index + 1]), y)]
-    return [*places, (across.at(edges[-1]), ground)]
-
-
-def _mode(edges: Sequence[float], counts: Sequence[int]) -> str:
-    """Return the middle of the fullest bin, in figures."""
-    if not any(counts):
-        return "-"
-    index = counts.index(max(counts))
-    return say.number(math.sqrt(max(edges[index], 0.0) * max(edges[index + 1], 0.0)), 2)
