@@ -19,7 +19,7 @@ CARD_OUT := out/card
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo cards test lint parity golden verdict-power bench-peers docs clean
+.PHONY: help demo cards screenshots test lint parity golden verdict-power bench-peers docs clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 4
@@ -48,6 +48,10 @@ demo: $(RUNTIME)
 # The cards of the five encoders that hand-written reports were made of, on the CPU and on a simulated NPU: out/cards.
 cards: $(RUNTIME)
 	$(BIN)/python tools/cards.py
+
+# Whether the pages among docs/cards hold in a real browser: phone and desktop, light and dark, print. Needs chromium.
+screenshots: $(RUNTIME)
+	$(BIN)/python tools/screenshots.py
 
 # The tests run in two processes of one thread each: on small models that is faster than one process of two threads.
 test: lint

@@ -18,7 +18,7 @@ from small_folder import RECIPE, written
 from snellen import runtimes
 from snellen.benchmark import circumstances, compare, turns
 from snellen.errors import CandidateError, Unavailable, UsageError
-from snellen.records.bench import BenchRecord, Point
+from snellen.records.bench import BenchRecord, Files, Point
 from snellen.records.plan import Setup
 from snellen.records.reading import plain
 from snellen.records.reports import read_compare
@@ -26,9 +26,12 @@ from snellen.runtimes.base import Runner
 from snellen.timing.statistics import student
 
 NAMES = ("old.json", "new.json")
+STABILITY = cpu_example().bench.points[0].stability
 
 
-def point(batch: int, middle_ms: float, seed: int, *, rounds: int = 8, scatter: float = 0.01) -> Point:
+def point(
+    batch: int, middle_ms: float, seed: int, *, rounds: int = 8, scatter: float = 0.01, stable: bool = True
+) -> Point:
     """Return a batch size of some rounds of five samples; the rounds scatter, their samples hardly."""
     drawn = random.Random(seed)
     samples = [
@@ -43,6 +46,7 @@ def point(batch: int, middle_ms: float, seed: int, *, rounds: int = 8, scatter: 
         rounds=(5,) * rounds,
         latency=latency(samples),
         images_per_s=batch / middle_ms,
+        stability=replace(STABILITY, stable=stable),
     )
 
 
@@ -97,6 +101,20 @@ def test_welch_by_hand() -> None:
     assert (math.log(high) - math.log(low)) / 2 == pytest.approx(student(1) * error)  # 1.47 degrees of freedom
     assert compare.welch((10.0, 10.0), (11.0, 11.0)) == pytest.approx((1.1, 1.1))
     assert compare.welch((10.0,), (11.0, 11.0)) is None
+
+
+def test_what_was_not_stable_may_lie_wherever_its_samples_do() -> None:
+    """A machine that was busy for a while makes one of two of the same thing slower, and its rounds agree on it."""
+    calm = point(1, 20.0, 0)
+    samples = [20.0 + 0.1 * number for number in range(10)] + [26.0 + 0.01 * number for number in range(30)]
+    busy = replace(point(1, 26.0, 1, stable=False), samples_ms=tuple(samples), latency=latency(samples))
+    (row,) = compare.compare(record(calm), record(busy), names=NAMES).rows
+    assert row.verdict == "undecided"
+    trusted = replace(busy, stability=STABILITY)
+    (row,) = compare.compare(record(calm), record(trusted), names=NAMES).rows
+    assert row.verdict == "slower"  # the control: what its rounds say
+    far = point(1, 60.0, 2, stable=False)
+    assert compare.compare(record(calm), record(far), names=NAMES).rows[0].verdict == "slower"
 
 
 def test_one_round_decides_nothing() -> None:
@@ -326,3 +344,20 @@ def test_a_batch_size_that_one_did_not_measure_is_said() -> None:
     second = record(point(1, 20.0, 1), point(8, 140.0, 2), point(2, 35.0, 3))
     found = compare.compare(first, second, names=NAMES).differing
     assert found == ("batch 2: not asked for, measured", "batch 8: out of memory, measured")
+
+
+def test_of_files_it_is_said_that_the_encoder_alone_is_judged() -> None:
+    files = Files(
+        images_per_s=50.0,
+        decode_images_per_s=100.0,
+        model_images_per_s=100.0,
+        allowed_images_per_s=50.0,
+        share=1.0,
+        images=80,
+        workers=2,
+    )
+    fast = replace(record(point(1, 20.0, 0)), mode="files", files=files)
+    slow = replace(fast, files=replace(files, images_per_s=25.0))
+    found = compare.compare(fast, slow, names=NAMES)
+    assert any("THE ENCODER ALONE" in told and "50, 25 images/s" in told for told in found.cautions)
+    assert not any("THE ENCODER ALONE" in told for told in compared(1.0).cautions)

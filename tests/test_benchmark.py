@@ -732,6 +732,26 @@ def test_the_search_ends_when_its_time_is_up_or_something_else_is_wrong() -> Non
     assert "of another kind" in broken.stopped
 
 
+def test_a_search_that_was_ended_claims_no_largest_batch(model, npu, monkeypatch) -> None:
+    run = Eager.run
+
+    def broken(self, pixels, tap=None):
+        if len(pixels) > 2:
+            raise ValueError("of another kind")
+        return run(self, pixels, tap)
+
+    monkeypatch.setattr(Eager, "run", broken)
+    with configured(Settings(arithmetic="float32")):
+        record = bench(model, device="npu", batch_sizes="max", seconds=0.02)
+    assert record.largest_batch is None
+    assert any("raised an error" in note and "2 fits" in note for note in record.notes)
+    assert [(point.batch, point.outcome) for point in record.points] == [
+        (1, "measured"),
+        (2, "measured"),
+        (4, "raised"),
+    ]
+
+
 def searched(case: Limited) -> Search:
     made = Search(case, Room(SimpleNamespace(kind="fake"), 0), lambda _: None)
     made.run()

@@ -240,3 +240,18 @@ def test_an_empty_folder_and_a_new_one_are_places_for_a_card(tmp_path) -> None:
     publish(tmp_path / "deep" / "er" / "card", NEW)
     assert state(tmp_path / "empty") == state(tmp_path / "deep" / "er" / "card") == "new"
     assert (tmp_path / "link").is_symlink()
+
+
+def test_what_comes_while_a_card_is_written_is_not_replaced(tmp_path, monkeypatch) -> None:
+    place, put = tmp_path / "card", folder._put
+    publish(place, OLD)
+
+    def slow(path: Path, data: bytes) -> None:
+        put(path, data)
+        (place / "notes.txt").write_text("mine")
+
+    monkeypatch.setattr(folder, "_put", slow)
+    with pytest.raises(UsageError, match=r"no part of a card: notes\.txt"):
+        publish(place, NEW)
+    assert (place / "notes.txt").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["card"]

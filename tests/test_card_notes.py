@@ -165,3 +165,10 @@ def test_a_note_applies_because_of_a_fact_and_never_otherwise(key: str) -> None:
         longest = words(lang, f"note.{key}")
         assert longest in blocks(markdown(applies, lang))[phrase(lang, "section.notes")]
         assert longest not in blocks(markdown(applies_not, lang))[phrase(lang, "section.notes")]
+
+
+def test_a_card_that_fails_proves_nothing() -> None:
+    assert example().trial.verdict is not None
+    assert example().trial.verdict.outcome == "fail"
+    for lang, word in (("en", "proves"), ("zh", "证明了")):
+        assert word not in blocks(markdown(example(), lang))[phrase(lang, "section.notes")]

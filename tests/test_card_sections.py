@@ -180,6 +180,15 @@ def test_the_commands_are_those_of_the_record() -> None:
     assert "seed:0" in next(found for found in commands(example()) if found[0] == "embed")
 
 
+def test_a_recipe_that_was_named_is_named_again() -> None:
+    named = cpu_example(model={**cpu_example().model, "choices": []})
+    for found in commands(named):
+        assert found[0] == "card" or found[found.index("--recipe") + 1] == named.model["recipe"]
+        assert context(found).params
+    assert f"recipe={named.model['recipe']!r}" in markdown(named, "en")
+    assert not any("--recipe" in found for found in commands(cpu_example()))
+
+
 def test_lines_of_python_are_python() -> None:
     for record in (example(), cpu_example(), hostile()):
         code = next(p for s in sections(record) for p in s.parts if isinstance(p, Code) and p.language == "python")

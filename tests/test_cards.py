@@ -7,6 +7,7 @@ import dataclasses
 import io
 import json
 import os
+import shlex
 from collections import Counter
 from pathlib import Path
 
@@ -494,10 +495,21 @@ def test_a_measurement_that_raises_is_noted_and_recorded(model, monkeypatch) -> 
     assert log.notes[1] == "nothing was measured: RuntimeError: the driver is gone"
 
 
+def test_the_start_is_that_of_the_first_runner_and_not_of_one_that_is_warm(model, monkeypatch) -> None:
+    warm = report_records.cpu_example().bench
+    monkeypatch.setattr(speed, "bench", lambda *_, **__: warm)
+    place, settings = at(0.001, runtime="openvino", cached=False), speed.Settings(load_s=0.5)
+    found = speed.measured(model, model.record, place, settings, Log())
+    start = found.start
+    assert (start.load_s, start.prepare_s, start.first_run_ms, start.cached) == (0.5, 1.0, 2000.0, False)
+    assert dataclasses.replace(found, start=warm.start) == warm
+
+
 # ---- where it ran
 
 
-def looked(name: str) -> DoctorRecord:
+def looked(name: str, *, offline: bool) -> DoctorRecord:
+    assert offline  # a card asks no network
     findings = (
         Finding(name="cpu.threads", severity="note", seen="2 threads of 4 cores"),
         Finding(name="torch.version", severity="fine", seen="2.13"),
@@ -523,7 +535,7 @@ def test_the_environment_is_read_from_the_machine() -> None:
 
 
 def test_a_doctor_that_fails_is_noted(monkeypatch) -> None:
-    def fails(_):
+    def fails(*_, **__):
         raise Unavailable("npu-smi hangs")
 
     monkeypatch.setattr("snellen.cards.environment.look", fails)
@@ -647,6 +659,8 @@ def test_a_card_says_on_what_it_was_judged(model, monkeypatch) -> None:
     assert record.trial.verdict.outcome in ("pass", "limited")
     assert record.model["runtime"] == record.bench.setup.runtime == "openvino"
     assert record.tune is None
+    assert record.bench.start.cached is not None
+    assert shlex.join(("--recipe", RECIPE)) in record.command
     assert [note.partition(":")[0] for note in record.notes] == [
         "no maps of single stages",
         "judged on 1 of 8 photographs; the others were left out",

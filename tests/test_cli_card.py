@@ -189,7 +189,7 @@ def test_a_folder_that_cannot_be_written_after_all_leaves_the_verdict_said(cards
 def test_a_card_from_the_command_line(place, monkeypatch, capsys) -> None:
     """The whole way, for a shrunken encoder on a simulated NPU."""
     empty = DoctorRecord(findings=(), facts={}, started_at="", version="0")
-    monkeypatch.setattr("snellen.cards.environment.look", lambda _: empty)
+    monkeypatch.setattr("snellen.cards.environment.look", lambda *_, **__: empty)
     few = speed.Settings(batch_sizes=(1,), seconds=0.01)
     monkeypatch.setattr(speed, "Settings", lambda: few)
     written(place / "small")

@@ -904,6 +904,14 @@ def test_a_hub_that_is_not_asked(server, monkeypatch: pytest.MonkeyPatch) -> Non
     assert server.requests == []
 
 
+def test_a_hub_whose_library_is_broken_is_told_and_does_not_end_the_look(places, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    found = {each.name: each for each in look("cpu", offline=True, system=host(places / "machine")).findings}
+    assert found["hub.package"].severity == "warning"
+    assert "cache.hub" not in found
+    assert "cache.snellen" in found
+
+
 # ---- the whole
 
 

@@ -534,6 +534,7 @@ def test_a_card_that_says_nothing_is_inconclusive() -> None:
         ("cosine similarity", "cosine"),
         ("余弦相似度", "cosine"),
         ("1 - cosine", None),
+        ("1 - mean cosine of a token", None),
         ("吞吐量(张/秒)", "throughput"),
         ("images/s", "throughput"),
         ("img/s", "throughput"),
@@ -611,3 +612,11 @@ def test_a_line_for_each_contradiction() -> None:
     assert found[-1].startswith("cosine.md: 1 contradiction; looked at ")
     assert any(line.startswith("cosine.md: not checked, ") for line in found)
     assert not any("not checked" in line for line in lines(check_file(BAD / "cosine.md"), brief=True))
+
+
+@pytest.mark.parametrize("percent", [-50, 0, 100, 150])
+def test_a_percentile_that_cannot_be_is_told_and_ends_no_check(percent: int) -> None:
+    whole = document()
+    put("bench.points.0.latency.percentiles.0.percent", percent)(whole)
+    found = [one for one in contradictions(whole) if one.name == "percentile"]
+    assert [one.seen for one in found] == [f"p{percent}"]

@@ -621,7 +621,8 @@ def test_modules_of_the_folder_somebody_stands_in_are_not_imported(model, tmp_pa
 
 
 PROGRAM = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may have had it ignored
 sys.path.insert(0, sys.argv[1])
 from snellen.tuning import ending
 from snellen.tuning.apart import Processes
@@ -647,7 +648,10 @@ def test_whatever_ends_a_search_the_weights_do_not_stay(model, tmp_path, number,
         assert process.stdout.readline() == "laid down\n"
         assert [path.name for path in drafts.glob("*/*")] != []
         process.send_signal(getattr(signal, number))
-        assert process.wait(60) == code
+        try:
+            assert process.wait(60) == code
+        finally:
+            process.kill()  # or leaving would wait for it
     if number == "SIGKILL":
         Processes(model, CPU).close()  # the next one sweeps
     assert list(drafts.iterdir()) == []

@@ -36,6 +36,7 @@ LONG_S = 1.0  # a batch that takes longer is not measured where nobody named it
 FIXED = "the runtime runs batches of {fixed}: smaller ones are filled up, larger ones taken apart"
 ONE_AT_A_TIME = "laid out for one batch at a time, which takes all cores; 'snellen embed' runs several at once"
 ABOVE = "batch {batches}: above the measured rate of torch's own products of matrices, which need not be the runtime's"
+UNKNOWN = "{stopped}; {found} fits, and whether a larger one does is not known"
 SHARED = "process peaks hold whatever lies in the process: libraries, the model, and the baseline where there is one"
 
 
@@ -135,10 +136,10 @@ def _swept(opener: Opener, asked: Asked, case: Case) -> Found:
         sweep.rooms[id(case)] = search.room  # which knows what fits
     sweep.run()
     return Found(
-        tracks=(*sweep.of(case), *((search.full,) if search and search.full else ())),
+        tracks=(*sweep.of(case), *(track for track in ((search.full, search.raised) if search else ()) if track)),
         slower=tuple(track for other in others for track in sweep.of(other)),
-        largest=search.found if search else None,
-        notes=(search.stopped,) if search and search.stopped else (),
+        largest=search.found if search and not search.stopped else None,
+        notes=(UNKNOWN.format(stopped=search.stopped, found=search.found),) if search and search.stopped else (),
     )
 
 

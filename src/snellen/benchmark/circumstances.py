@@ -38,6 +38,9 @@ def cautions(first: BenchRecord, second: BenchRecord) -> Iterator[str]:
     seeded = [name for name, record in records.items() if (record.model.get("origin") or {}).get("kind") == "seed"]
     if seeded:
         yield f"SEEDED WEIGHTS: those of {' and '.join(seeded)} were drawn, not trained"
+    if first.mode == "files":  # and so is the second, or they are not compared
+        rates = (f"{record.files.images_per_s:.4g}" if record.files else "none" for record in (first, second))
+        yield f"THE ENCODER ALONE is judged here; from files to vectors, which is not: {', '.join(rates)} images/s"
     yield "RANDOM PIXELS: both encoders were measured on drawn pixels, no photographs"
 
 

@@ -17,7 +17,7 @@ from snellen._version import __version__
 from snellen.benchmark.circumstances import cautions, differing, moved
 from snellen.errors import CandidateError, UsageError
 from snellen.records.bench import BenchRecord, Compared, CompareRecord, Point
-from snellen.timing.statistics import by_round, interval, student
+from snellen.timing.statistics import by_round, interval, percentile, student
 
 Verdict = Literal["slower", "faster", "the same", "undecided"]
 Interval = tuple[float, float]
@@ -26,6 +26,7 @@ Pair = tuple[Point, Point]
 THRESHOLD = 0.05
 SECONDS = 2.0  # for each batch size of each of the two, where they are measured again
 FEWEST = 2  # rounds, of which it can be told how they differ
+SPAN = (10.0, 90.0)  # percentiles, between which the level of what was not stable may lie
 
 
 def compare(
@@ -34,12 +35,13 @@ def compare(
     """Compare two measurements from their saved samples; ``names`` is what they are called.
 
     Slower is what takes more than 1 + ``threshold`` times as long, faster what takes less than one over that, with
-    95 % confidence; the same is what lies between the two with as much. Raises UsageError for measurements of
-    different modes, or that have no batch size in common.
+    95 % confidence; the same is what lies between the two with as much. Where a measurement was not stable, how its
+    rounds differ says too little, and the interval reaches as far as the samples do. Raises UsageError for measurements
+    of different modes, or that have no batch size in common.
     """
     _check(first, second, threshold)
     pairs = list(_pairs(first, second))
-    rows = tuple(_row(pair, welch(*map(medians, pair)), threshold) for pair in pairs)
+    rows = tuple(_row(pair, _saved(pair), threshold) for pair in pairs)
     return _record(first, second, names=names, threshold=threshold, rows=rows)
 
 
@@ -111,6 +113,15 @@ def welch(first: Sequence[float], second: Sequence[float]) -> Interval | None:
     freedom = error**2 / sum(one**2 / (len(values) - 1) for one, values in zip(errors, logs, strict=True))
     reach = student(max(int(freedom), 1)) * math.sqrt(error)
     return math.exp(apart - reach), math.exp(apart + reach)
+
+
+def _saved(pair: Pair) -> Interval | None:
+    """Return the interval of two measurements that were made apart, each at a time of its own."""
+    found = welch(*map(medians, pair))
+    if found is None or all(point.stability is not None and point.stability.stable for point in pair):
+        return found
+    ends = [[percentile(sorted(point.samples_ms), percent) for percent in SPAN] for point in pair]
+    return min(found[0], ends[1][0] / ends[0][1]), max(found[1], ends[1][1] / ends[0][0])
 
 
 def _in_turns(first: Sequence[float], second: Sequence[float]) -> Interval | None:

@@ -27,6 +27,7 @@ class Search:
     seconds: dict[int, float] = field(default_factory=dict)
     found: int | None = None  # the largest that fits; None: not even one image does
     full: Track | None = None  # the smallest that did not fit
+    raised: Track | None = None  # what raised another error than that of memory
     stopped: str = ""  # why the search did not come to its end
 
     def __post_init__(self) -> None:
@@ -64,7 +65,7 @@ class Search:
         if track.alive:
             return True
         if track.outcome == "raised":
-            self.stopped = f"a batch of {batch} raised an error: {track.because}"
+            self.stopped, self.raised = f"a batch of {batch} raised an error: {track.because}", track
         elif self.full is None or batch < self.full.batch:
             self.full = track
         return False

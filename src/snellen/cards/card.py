@@ -156,6 +156,8 @@ class Run:
         yield from ("snellen", "card", shlex.quote(self.record.name))
         if not origin.trained:
             yield from ("--weights", f"seed:{origin.seed}")
+        if self.record.recipe not in {choice.value for choice in self.record.choices}:
+            yield from ("--recipe", shlex.quote(self.record.recipe))
         yield from ("--device", device.name, "--runtime", self.tried.runtime, "--dtype", self.tried.dtype)
         if device.simulated:
             yield "--simulate"

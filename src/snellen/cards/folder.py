@@ -80,6 +80,7 @@ def publish(folder: Path, files: Mapping[str, bytes]) -> None:
                 _put(draft / name, data)
             for inside in sorted({(draft / name).parent for name in files}, reverse=True):
                 sync_folder(inside)
+            check(folder)  # again: writing takes a while, and what came meanwhile would go with the former card
             _move(draft, place)
             sync_folder(place.parent)
 

@@ -49,6 +49,7 @@ class Place:
     first_s: float
     image_s: float
     cpu_s: float
+    cached: bool | None = None  # whether what was compiled was there already
 
     @property
     def baseline(self) -> str | None:
@@ -56,9 +57,17 @@ class Place:
         own = (self.device.kind, self.runtime, self.dtype) == ("cpu", "eager", "float32")
         return None if own else BASELINE
 
+    @property
+    def start(self) -> Start:
+        """What came before the steady state, of one image."""
+        return Start(load_s=None, prepare_s=self.prepare_s, first_run_ms=1e3 * self.first_s, cached=self.cached)
+
 
 def measured(model: Model, record: ModelRecord, place: Place, settings: Settings, log: Log) -> BenchRecord:
-    """Measure the batch sizes that there is time for. Nothing is raised because a measurement fails: it is noted."""
+    """Measure the batch sizes that there is time for. Nothing is raised because a measurement fails: it is noted.
+
+    The start is that of the runner which was looked at: when the measurement makes its own, all is compiled and warm.
+    """
     sizes = tuple(affordable(place, settings))
     if left := [size for size in settings.batch_sizes if size not in sizes]:
         log.note(
@@ -66,7 +75,7 @@ def measured(model: Model, record: ModelRecord, place: Place, settings: Settings
             f"taken more than the {settings.budget_s:.0f} s that a card spends on its measurement"
         )
     try:
-        return bench(
+        found = bench(
             model,
             batch_sizes=sizes,
             device=place.device.name,
@@ -75,14 +84,13 @@ def measured(model: Model, record: ModelRecord, place: Place, settings: Settings
             mode="latency",
             seconds=settings.seconds,
             baseline=place.baseline,
-            load_s=settings.load_s,
             progress=log,
         )
     except Exception as error:  # noqa: BLE001  (whatever it was, the rest of the card stands)
         said = shortly(error)
         log.note(f"nothing was measured: {said}")
         found = unmeasured(model, record, place, sizes, said)
-        return replace(found, start=replace(found.start, load_s=settings.load_s))
+    return replace(found, start=replace(place.start, load_s=settings.load_s))
 
 
 def affordable(place: Place, settings: Settings) -> Iterator[int]:
@@ -115,7 +123,7 @@ def unmeasured(
         bytes_per_image=cost.image_bytes,
         ceiling=None,
         bandwidth=None,
-        start=Start(load_s=None, prepare_s=place.prepare_s, first_run_ms=1e3 * place.first_s),
+        start=place.start,
         points=tuple(Point(batch=size, outcome="raised", because=because) for size in batch_sizes),
         notes=(because,),
         seed=0,

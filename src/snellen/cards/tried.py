@@ -73,9 +73,11 @@ class Tried:
         begun = time.perf_counter()
         with self.log.part("prepare"):
             runner = runtimes.make(self.runtime, self.model, self.device, self.dtype)
+            self.device.synchronize()
         prepare_s = time.perf_counter() - begun
         with runner:
             looked = self._looked(runner, what)
+            cached = runner.reused  # before the same is compiled again
             golden, spent = self._golden(what)
             trial = self._trial(runner, golden, spent, looked)
             mine, reference = self._outputs(runner, golden)
@@ -93,6 +95,7 @@ class Tried:
             first_s=looked.evidence.seconds,
             image_s=min(looked.again_s, seeded.image_s) if seeded else looked.again_s,
             cpu_s=seeded.cpu_s if seeded else looked.again_s,
+            cached=cached,
         )
         return Seen(
             evidence=looked.evidence,

@@ -6,6 +6,7 @@ In: ``System``; the settings that choose the folders. Out: findings and facts. N
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,10 +44,10 @@ def look(system: System) -> tuple[tuple[Finding, ...], dict[str, Any]]:
         place = _Place("cache.snellen", own, "SNELLEN_CACHE", lost, *_size(own))
         facts["snellen"] = {**place.facts(), "limit_bytes": most}
         findings.append(_folder(system, place))
-    for name, path, variable in (
-        ("cache.hub", Hub.from_environment().cache, "HF_HUB_CACHE"),
-        ("cache.modelscope", modelscope.cache_root(), "MODELSCOPE_CACHE"),
-    ):
+    hubs = [("cache.modelscope", modelscope.cache_root(), "MODELSCOPE_CACHE")]
+    with suppress(ImportError):  # without its library there is none, which the look at the hub says
+        hubs.insert(0, ("cache.hub", Hub.from_environment().cache, "HF_HUB_CACHE"))
+    for name, path, variable in hubs:
         if name == "cache.modelscope" and not path.is_dir():
             continue
         place = _Place(name, path, variable, "weights cannot be kept, and so not fetched", *_size(path))

@@ -21,10 +21,24 @@ OFFICIAL = "https://huggingface.co"
 
 def look(*, offline: bool) -> tuple[tuple[Finding, ...], dict[str, Any]]:
     """Return what is to be said of the hub; ``offline``: do not ask it."""
+    try:
+        import huggingface_hub  # noqa: F401
+    except ImportError as error:
+        return (_absent(error),), {}
     hub = Hub.from_environment()
     facts: dict[str, Any] = {"endpoint": masked(hub.endpoint), "offline": hub.offline, "token": _has_token()}
     findings = [*_reached(hub, facts, offline=offline), _token(facts["token"])]
     return tuple(findings), facts
+
+
+def _absent(error: ImportError) -> Finding:
+    return Finding(
+        name="hub.package",
+        severity="warning",
+        seen=f"huggingface_hub cannot be imported: {error}",
+        matters="no weights can be fetched from a hub",
+        mend="pip install --force-reinstall huggingface_hub",
+    )
 
 
 def masked(address: str) -> str:

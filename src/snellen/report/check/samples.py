@@ -15,7 +15,7 @@ from snellen.report.check.walk import Part
 
 UNSURE = 0.01
 """A percentile is supported where, with 99 % confidence, a sample at least reaches it."""
-MIDDLE = 50
+MIDDLE, WHOLE = 50, 100
 NEAR = 0.05
 """What lies within so much of the median counts as near to it."""
 
@@ -77,6 +77,9 @@ def _percentiles(latency: Part, count: float | None, samples: Sequence[float], o
         if percent is None or value is None:
             continue
         name, place = f"p{percent:g}", one["ms"].place
+        if not 0 < percent < WHOLE:
+            out.judge("percentile", place, holds=False, seen=name, expected="a percentile between 0 and 100")
+            continue
         if count is not None:
             least = needed(percent)
             enough, seen = count >= least, f"{name} of {count:.0f} samples"

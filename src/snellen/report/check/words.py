@@ -22,7 +22,7 @@ COUNTS = r"n|count|num[\s_-]*(runs|iter\w*|samples)|runs|repeats?|repetitions|it
 TIME = r"latency|time|duration|elapsed|延迟|时延|耗时|用时|时间|\bms\b|毫秒"
 
 _METRICS: tuple[tuple[str, str], ...] = (
-    ("", r"1\s*[-−–]\s*(cos|.{0,16}余弦)|cos\w*\s+distance|余弦距离"),  # these are read by nobody here
+    ("", r"1\s*[-−–]\s*.{0,16}(cos|余弦)|cos\w*\s+distance|余弦距离"),  # these are read by nobody here
     ("", r"(std|标准差)\s*/|\bcv\b|变异|perturbed|planted|植入"),
     ("", r"warm[\s-]*up|预热|热身|(per|of one)[ -](image|sample|token)|/\s*(image|sample)\b|units? of the last|\bulp"),
     ("", r"单张|每张|每图|每个?样本|摊"),

@@ -85,9 +85,9 @@ PHRASES: dict[str, str] = {
     ),
     "note.cast": "The weights are stored as {stored} and were run as {dtype}.",
     "note.mixed_precision": (
-        "This card proves {dtype} alone. A lower or mixed precision needs its own proof: run `snellen verify` with it."
+        "This card judges {dtype} alone. A lower or mixed precision needs its own proof: run `snellen verify` with it."
     ),
-    "note.lower_precision": "This card proves {dtype}, by the limits of that class; it says nothing of others.",
+    "note.lower_precision": "This card judges {dtype}, by the limits of that class; it says nothing of others.",
     "note.licence": "The weights are under their own licence: {licence}. Read it before they go into a product.",
     "note.git_lfs": (
         "A clone of {repo} without git-lfs holds pointer files instead of weights: run `git lfs install` and "

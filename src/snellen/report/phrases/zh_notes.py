@@ -59,9 +59,9 @@ PHRASES: dict[str, str] = {
     "note.no_qkv_bias": "这里的 q、k、v 没有偏置；按其他库格式保存的文件里可能带有全零的偏置。",
     "note.cast": "权重以 {stored} 存储，以 {dtype} 运行。",
     "note.mixed_precision": (
-        "本卡只证明了 {dtype}。更低的精度或混合精度需要另行证明：请用相应的 dtype 运行 `snellen verify`。"
+        "本卡只评判 {dtype}。更低的精度或混合精度需要另行证明：请用相应的 dtype 运行 `snellen verify`。"
     ),
-    "note.lower_precision": "本卡按 {dtype} 这一级的限值证明了 {dtype}，不涉及其他精度。",
+    "note.lower_precision": "本卡按 {dtype} 这一级的限值评判 {dtype}，不涉及其他精度。",
     "note.licence": "权重有自己的许可证：{licence}。用于产品之前请先阅读。",
     "note.git_lfs": (
         "没有 git-lfs 时，克隆 {repo} 得到的是指针文件而不是权重：请在其中执行 `git lfs install` 和 `git lfs pull`。"

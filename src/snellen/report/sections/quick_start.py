@@ -86,8 +86,15 @@ def _name(record: ReportRecord) -> str:
 
 
 def _weights(record: ReportRecord) -> list[str]:
-    found = _where(record.model["origin"])
-    return ["--weights", found] if found else []
+    """Return what names the weights; and the recipe, where it was named and not chosen."""
+    found, recipe = _where(record.model["origin"]), _recipe(record)
+    return [*(["--weights", found] if found else []), *(["--recipe", recipe] if recipe else [])]
+
+
+def _recipe(record: ReportRecord) -> str | None:
+    """Return the recipe that was named; None where it was chosen, as it is again without a word."""
+    recipe = str(record.model["recipe"])
+    return None if recipe in {choice["value"] for choice in record.model.get("choices") or ()} else recipe
 
 
 def _where(source: dict[str, Any]) -> str | None:
@@ -117,7 +124,8 @@ def _inputs(record: ReportRecord) -> list[str]:
 
 def _python(record: ReportRecord) -> str:
     where = _where(record.model["origin"])
-    weights = f", weights={where!r}" if where else ""
+    recipe = _recipe(record)
+    weights = (f", weights={where!r}" if where else "") + (f", recipe={recipe!r}" if recipe else "")
     candidate = record.trial.candidate
     device, name = str(candidate.device.get("name", "cpu")), _name(record)
     dtype = candidate.dtype
