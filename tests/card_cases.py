@@ -54,6 +54,9 @@ def variants() -> Iterator[ReportRecord]:
     yield odd()
     yield odder()
     yield changed(example(), "bench", mode="throughput")
+    trial = example().trial
+    undecided = replace(trial.verdict, outcome="inconclusive") if trial.verdict else None
+    yield changed(example(), "trial", verdict=undecided)
 
 
 def odd() -> ReportRecord:

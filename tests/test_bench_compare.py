@@ -22,6 +22,7 @@ from snellen.records.bench import BenchRecord, Files, Point
 from snellen.records.plan import Setup
 from snellen.records.reading import plain
 from snellen.records.reports import read_compare
+from snellen.report.compared import verdict
 from snellen.runtimes.base import Runner
 from snellen.timing.statistics import student
 
@@ -122,6 +123,18 @@ def test_one_round_decides_nothing() -> None:
     assert (found.rows[0].low, found.rows[0].high, found.rows[0].verdict) == (None, None, "undecided")
     assert found.rows[0].ratio == pytest.approx(2.0, rel=0.05)
     assert compared(2.0, rounds=2, scatter=0.001).rows[0].verdict == "slower"
+
+
+def test_a_batch_size_that_is_lost_is_a_regression() -> None:
+    first = record(point(1, 20.0, 0, scatter=0.001), point(8, 140.0, 2))
+    same = record(point(1, 20.0, 0, scatter=0.001), Point(batch=8, outcome="not tried"))
+    found = compare.compare(first, same, names=NAMES)
+    assert (found.lost, found.exit_code) == ((), 0)  # nobody asked for it
+    for outcome in ("out of memory", "raised"):
+        lost = record(point(1, 20.0, 0, scatter=0.001), Point(batch=8, outcome=outcome))
+        found = compare.compare(first, lost, names=NAMES)
+        assert (found.lost, found.exit_code) == ((8,), 1)
+        assert "lost at batch 8" in verdict(found)
 
 
 def test_only_batch_sizes_of_both_are_compared() -> None:

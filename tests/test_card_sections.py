@@ -233,3 +233,15 @@ def test_cards_need_neither_torch_nor_numpy() -> None:
 def test_an_unknown_language_is_refused() -> None:
     with pytest.raises(UnknownName):
         markdown(example(), "fr")
+
+
+def test_a_verdict_without_a_ratio_is_concluded_without_one() -> None:
+    record = example()
+    verdict = replace(record.trial.verdict, ratio=None, precision=None)
+    told = next(
+        s for s in sections(replace(record, trial=replace(record.trial, verdict=verdict))) if s.key == "conclusion"
+    )
+    keys = str(told)
+    assert "conclusion.unrated" in keys
+    assert "conclusion.fail" not in keys
+    assert "conclusion.unrated" not in str(next(s for s in sections(record) if s.key == "conclusion"))

@@ -36,7 +36,12 @@ OPTIONS = {
         *("--batch-size", "--mode", "--seconds", "--baseline", "--images", "--simulate"),
         *("--compare", "--again", "--threshold"),
     ),
+    "card": (
+        *("--weights", "--recipe", "--device", "--runtime", "--dtype", "--output", "--quiet"),
+        *("--images", "--lang", "--tune", "--compare", "--simulate"),
+    ),
     "doctor": ("--device", "--offline", "--json"),
+    "report": ("--check", "--format", "--lang", "--compare", "--output", "--json", "--quiet"),
     "export": ("--format", "--weights", "--recipe", "--json", "--quiet"),
     "convert": ("--to", "--as", "--json", "--quiet"),
     "verify": (

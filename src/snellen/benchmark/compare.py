@@ -165,6 +165,12 @@ def _pairs(first: BenchRecord, second: BenchRecord) -> Iterator[Pair]:
             yield point, others[point.batch]
 
 
+def _lost(first: BenchRecord, second: BenchRecord) -> Iterator[int]:
+    """Yield the batch sizes that the first measured, and at which the second's memory ended or an error was raised."""
+    fallen = {point.batch for point in second.points if point.outcome in {"out of memory", "raised"}}
+    yield from (point.batch for point in _sampled(first) if point.batch in fallen)
+
+
 def _sampled(record: BenchRecord) -> list[Point]:
     return [point for point in record.points if point.samples_ms and point.latency is not None]
 
@@ -201,6 +207,7 @@ def _record(
         again=False,
         rows=rows,
         differing=tuple(differing(first, second)),
+        lost=tuple(_lost(first, second)),
         cautions=tuple(cautions(first, second)),
         started_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         version=__version__,

@@ -156,7 +156,13 @@ def _check(asked: Asked, given: Collection[str]) -> None:
             raise UsageError(
                 "no model was named", expected="MODEL, or --compare A B", todo="snellen models lists the names"
             )
-        batches(asked.batch_size)
+        sizes = batches(asked.batch_size)
+        if asked.mode == "files" and "batch_size" in given and len(sizes) != 1:
+            raise UsageError(
+                f"--batch-size is {asked.batch_size}",
+                expected="one size, in the mode files",
+                todo="-b 8, or leave it out",
+            )
     if asked.output is not None:
         verdict.check(Path(asked.output), (".json",))
 

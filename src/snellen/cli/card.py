@@ -96,8 +96,8 @@ def card(**given: Any) -> int:
     is typed. Beside them lie the log, every sample, and what the device's own software left in the working directory.
     DIR appears when all of it is there. A card that lies there is replaced; a folder with anything else in it is not.
 
-    The exit code is that of the verdict: 0 for pass and limited, 1 for fail, 3 for inconclusive. A card is written in
-    any case.
+    The exit code is that of the verdict: 0 for pass and limited, 1 for fail, 3 for inconclusive. A card is written
+    whichever it is; an encoder that raises an error instead of giving features gets none.
 
     \b
     Example:

@@ -206,6 +206,7 @@ class CompareRecord:
     again: bool  # measured again in turns; else from saved samples
     rows: tuple[Compared, ...]
     differing: tuple[str, ...]  # what else differs between the two: machine, versions, weights, dtype
+    lost: tuple[int, ...] = ()  # batch sizes that the first measured, and that the second could not
     cautions: tuple[str, ...] = ()  # said before anything else: a simulated device, drawn weights, random pixels
     first_points: tuple[Point, ...] = ()  # what was measured again, in turns, round by round
     second_points: tuple[Point, ...] = ()
@@ -214,9 +215,9 @@ class CompareRecord:
 
     @property
     def exit_code(self) -> int:
-        """Return 1 where any batch size is slower beyond the threshold, 3 where nothing is decided, else 0."""
+        """Return 1 where any batch size is slower beyond the threshold, or lost, 3 where nothing is decided, else 0."""
         found = {row.verdict for row in self.rows}
-        return 1 if "slower" in found else 0 if found - {"undecided"} else 3
+        return 1 if "slower" in found or self.lost else 0 if found - {"undecided"} else 3
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as JSON-serialisable values."""

@@ -39,6 +39,8 @@ def verdict(record: CompareRecord) -> str:
         rows = [row for row in record.rows if row.verdict == kind]
         if rows:
             told.append(f"{kind} at batch {listed(row.batch for row in rows)}{_farthest(rows)}")
+    if record.lost:
+        told.append(f"lost at batch {listed(record.lost)}: the second's memory ended, or it raised an error")
     return "; ".join(told) or "nothing was compared"
 
 

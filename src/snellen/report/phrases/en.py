@@ -52,8 +52,8 @@ PHRASES: dict[str, str] = {
     ),
     "performance.method": (
         "Measured: {mode}. {setup} on {device}, one image is {shape}, random pixels with the seed {seed}. The device "
-        "was waited for on both sides of everything that was timed. The measurement took {seconds} s; every sample is "
-        "kept in the record."
+        "was waited for on both sides of everything that was timed. The measurement took {seconds} s; every sample "
+        "that counts is kept in the record."
     ),
     "performance.largest": "The largest batch that fits is {batch}.",
     "tune.picked": (
@@ -87,6 +87,7 @@ PHRASES: dict[str, str] = {
         "Nothing can be concluded of {model} in {dtype} with {runtime} on {device} by the rule {rule} (worst error "
         "over its limit: {ratio}; class met: {precision}; class required: {required})."
     ),
+    "conclusion.unrated": "{model} in {dtype} with {runtime} on {device}: {outcome} by the rule {rule}.",
     "conclusion.none": "There is no verdict on {model} in {dtype} with {runtime} on {device}.",
     "conclusion.culprit": "The first stage to blame is {culprit}.",
     "conclusion.cause": "The cause is {cause}.",

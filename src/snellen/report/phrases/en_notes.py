@@ -16,8 +16,8 @@ PHRASES: dict[str, str] = {
         "says little of small ones."
     ),
     "note.near_zero": (
-        "The largest relative error of {output} ({most}, where the mean is {mean}) belongs to an element near zero; it "
-        "says nothing of the whole."
+        "The largest relative error of {output} ({most}, where the mean is {mean}) is that of one element, and large "
+        "where the golden is near zero; it says nothing of the whole."
     ),
     "note.stages_unseen": "No stage could be fed the golden's input; the verdict is on outputs alone.",
     "note.golden_bundle": "The golden was not computed in this run, but taken from {golden}.",

@@ -50,7 +50,7 @@ PHRASES: dict[str, str] = {
     "drift.unseen": "候选没有给出 {count} 个阶段中的任何一个；表中是可信运行的误差，即误差的底线。",
     "performance.method": (
         "测量方式：{mode}。设置为 {setup}，设备为 {device}；单张图片为 {shape}，像素由种子 {seed} 随机生成。"
-        "每段计时的前后都等待设备完成。测量共耗时 {seconds} 秒，所有样本都保存在记录中。"
+        "每段计时的前后都等待设备完成。测量共耗时 {seconds} 秒，计入结果的样本全部保存在记录中。"
     ),
     "performance.largest": "可以运行的最大批大小是 {batch}。",
     "tune.picked": (
@@ -82,6 +82,7 @@ PHRASES: dict[str, str] = {
         "{model}，{dtype}，运行时 {runtime}，设备 {device}：按规则 {rule} 无法判断"
         "（最大误差与限值之比：{ratio}；达到的精度：{precision}；要求的精度：{required}）。"
     ),
+    "conclusion.unrated": "{model}，{dtype}，运行时 {runtime}，设备 {device}：按规则 {rule}，结论为{outcome}。",
     "conclusion.none": "{model}，{dtype}，运行时 {runtime}，设备 {device}：没有得出结论。",
     "conclusion.culprit": "首个出错阶段是 {culprit}。",
     "conclusion.cause": "原因是 {cause}。",

@@ -12,7 +12,9 @@ PHRASES: dict[str, str] = {
     "note.cosine_blind": (
         "所有余弦都不低于 {cosine}，结论却是不通过：余弦反映的是误差的平方，对小误差几乎没有分辨力。"
     ),
-    "note.near_zero": ("{output} 的最大相对误差（{most}，平均为 {mean}）出现在一个接近零的元素上，不能说明整体情况。"),
+    "note.near_zero": (
+        "{output} 的最大相对误差（{most}，平均为 {mean}）只是单个元素的值，在基准接近零处就会很大，不能说明整体情况。"
+    ),
     "note.stages_unseen": "候选没有可以输入基准数据的阶段，结论只依据输出得出。",
     "note.golden_bundle": "基准不是本次运行算出的，而是取自 {golden}。",
     "note.left_out": "指定了但没有用于对比的图片：{count} 张。",

@@ -28,9 +28,13 @@ def _verdict(record: ReportRecord) -> Iterator[Text]:
     if verdict is None:
         yield text("conclusion.none", values)
         return
-    ratio = f.NONE if verdict.ratio is None else f.apart(verdict.ratio, 1.0)[0]
-    found: dict[str, Say] = {"rule": Name(verdict.rule), "ratio": ratio, "precision": named(verdict.precision)}
-    yield text(f"conclusion.{verdict.outcome}", {**values, **found, "required": named(verdict.expected)})
+    values["rule"] = Name(verdict.rule)
+    if verdict.ratio is None:  # an output is not finite, or the rule has no such figure
+        yield text("conclusion.unrated", {**values, "outcome": word("outcome", verdict.outcome)})
+    else:
+        ratio = f.apart(verdict.ratio, 1.0)[0]
+        found: dict[str, Say] = {"ratio": ratio, "precision": named(verdict.precision)}
+        yield text(f"conclusion.{verdict.outcome}", {**values, **found, "required": named(verdict.expected)})
     if verdict.outcome == "fail" and verdict.culprit:
         yield text("conclusion.culprit", {"culprit": Name(verdict.culprit)})
     if verdict.outcome == "fail" and trial.cause:
