@@ -60,12 +60,6 @@ def shown(model: Model) -> Inputs:
     return replace(whole, paths=whole.paths[:count], left_out=len(whole.paths) - count)
 
 
-def named(inputs: Inputs) -> list[str]:
-    """Return the rest of the command that makes such a card: the images, where they are not all, and the folder."""
-    few = [word for path in inputs.paths for word in ("--images", f"examples/photos/{path.name}")]
-    return [*(few if inputs.left_out else ()), "-o", "card"]
-
-
 def place(name: str, device: str) -> str:
     """Return the name of a card's folder."""
     return f"{re.sub('[^A-Za-z0-9._-]', '-', name)}-{device}"
@@ -83,8 +77,7 @@ def make(name: str, out: Path) -> list[Path]:
     for device in DEVICES:
         start = time.perf_counter()
         to = out / place(name, device)
-        dry = ["--simulate"] if device == "npu" else []
-        if dry:
+        if device == "npu":
             simulated.start()
         made = card(
             model,
@@ -92,7 +85,7 @@ def make(name: str, out: Path) -> list[Path]:
             shown=Shown(golden=golden),
             settings=Settings(seconds=SECONDS, budget_s=MEASURED_S[device]),
             load_s=load_s,
-            command=" ".join(["snellen card", name, "--weights", WEIGHTS, "--device", device, *dry, *named(inputs)]),
+            command=f"python tools/cards.py --only {name}",
         )
         simulated.stop()
         folder.publish(to, {**pages(made.record), **made.files})
