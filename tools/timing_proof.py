@@ -2,7 +2,8 @@
 
     python tools/timing_proof.py
 
-Every operator of the simulated device takes as long as it is told to, and longer by what the system sleeps too long.
+Every operator of the simulated device takes as long as it is told to, and longer by what the system sleeps too long. It
+begins when it is waited for, so that the host's own time comes on top: operators are made long beside that. A minute.
 Prints, for each batch size, the latency that is known (operators counted, times the time of each) and the one that
 ``snellen bench`` measured; then the same without waiting for the device, which has to be wrong. Exits with 1 where a
 measured latency is off by more than 5 %, or one without waiting is not.
@@ -19,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
 
-LAUNCH_S, BRIEF_S = 0.04, 0.005  # of one operator; where nobody waits, all that was queued has to be done in the end
+LAUNCH_S, BRIEF_S = 0.15, 0.005  # of one operator; where nobody waits, all that was queued has to be done in the end
 WITHIN = 0.05
 BATCHES = (1, 4)
 
