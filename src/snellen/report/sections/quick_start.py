@@ -5,6 +5,7 @@ Every command is whole. Where the record does not hold what belongs there (a fol
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Iterator
 from typing import Any
@@ -123,20 +124,24 @@ def _inputs(record: ReportRecord) -> list[str]:
 
 
 def _python(record: ReportRecord) -> str:
-    where = _where(record.model["origin"])
-    recipe = _recipe(record)
-    weights = (f", weights={where!r}" if where else "") + (f", recipe={recipe!r}" if recipe else "")
+    where, recipe = _where(record.model["origin"]), _recipe(record)
+    weights = (f", weights={_quoted(where)}" if where else "") + (f", recipe={_quoted(recipe)}" if recipe else "")
     candidate = record.trial.candidate
-    device, name = str(candidate.device.get("name", "cpu")), _name(record)
-    dtype = candidate.dtype
+    place = {"device": str(candidate.device.get("name", "cpu")), "runtime": candidate.runtime, "dtype": candidate.dtype}
+    named = ", ".join(f"{key}={_quoted(value)}" for key, value in place.items())
     return "\n".join(
         (
             "import snellen",
             "",
-            f"model = snellen.load({name!r}{weights})",
+            f"model = snellen.load({_quoted(_name(record))}{weights})",
             'vectors = model.embed(["photo.jpg"])',
             f"print(vectors.shape)  # (1, {record.facts.width})",
-            f"record = snellen.verify(model, device={device!r}, runtime={candidate.runtime!r}, dtype={dtype!r})",
+            f"record = snellen.verify(model, {named})",
             "print(record.verdict.outcome, record.verdict.because)",
         )
     )
+
+
+def _quoted(text: str) -> str:
+    """Write a string as Python does, in the quotes that formatters choose."""
+    return json.dumps(text, ensure_ascii=False)
