@@ -105,6 +105,26 @@ def slowed(batch: int, ms: float) -> Callable[[dict[str, Any]], None]:
     return change
 
 
+def unsteady(whole: dict[str, Any]) -> None:
+    """Sort the samples of a batch size and stretch the later ones, with every figure that follows but the verdict."""
+    point = whole["bench"]["points"][0]
+    samples = point["samples_ms"]
+    half = len(samples) // 2
+    samples[:] = [*samples[:half], *(1.5 * sample for sample in samples[half:])]
+    made = json.loads(json.dumps(report_records.asdict(report_records.latency(samples))))
+    made["percentiles"] = [{**p, "upper_ms": None} for p in made["percentiles"]]
+    point["latency"] = made
+    point["images_per_s"] = 1e3 * point["batch"] / made["mean_ms"]
+    point["ceiling_share"] = point["operations_per_s"] = point["bytes_per_s"] = point["bandwidth_share"] = None
+    middle = percentile(samples, 50)
+    near = sum(abs(sample - middle) <= 0.05 * middle for sample in samples) / len(samples)
+    first, second = percentile(samples[:half], 50), percentile(samples[half:], 50)
+    point["stability"] |= {"first_half_p50_ms": first, "second_half_p50_ms": second, "near_share": near}
+    theirs = percentile(whole["bench"]["baseline"]["points"][0]["samples_ms"], 50)
+    for end in ("", "_low", "_high"):
+        whole["bench"]["baseline"][f"speedup{end}"]["1"] = theirs / middle
+
+
 def marked(whole: dict[str, Any]) -> None:
     del whole["SIMULATED"]
 
@@ -166,6 +186,17 @@ DAMAGE: dict[str, tuple[str, str, Callable[[dict[str, Any]], None]]] = {
         "samples",
         "cpu_example",
         put("bench.points.3.latency.percentiles.0.ms", lambda value: 1.02 * value),
+    ),
+    "stable, of halves that differ": ("samples", "cpu_example", unsteady),
+    "a half of other samples": (
+        "samples",
+        "cpu_example",
+        put("bench.points.1.stability.first_half_p50_ms", lambda value: 3 * value),
+    ),
+    "a bound above every sample": (
+        "order",
+        "cpu_example",
+        put("bench.points.0.latency.percentiles.1.upper_ms", lambda value: 3 * (value or 200.0)),
     ),
     "rounds of more samples than there are": ("samples", "cpu_example", put("bench.points.2.rounds", [40, 40])),
     "a ceiling of other samples": ("samples", "example", put("bench.ceiling.samples_s", [0.02])),

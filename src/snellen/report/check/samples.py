@@ -92,6 +92,10 @@ def _percentiles(latency: Part, count: float | None, samples: Sequence[float], o
             out.judge("order", place, holds=in_order, seen=f"{name} {number(value)}", expected=expected)
         before = percent, value
         rising(one, ("ms", "upper_ms"), out)
+        most, bound = latency["max_ms"].number, one["upper_ms"].number
+        if most is not None and bound is not None:  # it is one of the samples
+            holds, expected = bound <= most * (1 + CLOSE), f"at most the largest sample, {number(most)}"
+            out.judge("order", one["upper_ms"].place, holds=holds, seen=number(bound), expected=expected)
 
 
 def _counts(point: Part, out: Findings) -> None:
@@ -111,6 +115,24 @@ def _counts(point: Part, out: Findings) -> None:
         holds = abs(share - near) <= max(0.02, 1.5 / len(samples))  # a sample at the very edge may count or not
         place = point["stability.near_share"].place
         out.judge("samples", place, holds=holds, seen=number(share), expected=f"about {number(near)}")
+    _halves(point["stability"], samples, out)
+
+
+def _halves(stability: Part, samples: Sequence[float], out: Findings) -> None:
+    """Hold the medians of both halves to the samples, and a verdict of stable to them."""
+    half = len(samples) // 2
+    if not half:
+        return
+    halves = {"first_half_p50_ms": median(samples[:half]), "second_half_p50_ms": median(samples[half:])}
+    for name, expected in halves.items():
+        given = stability[name].number
+        if given is not None:
+            _equal(stability[name].place, given, expected, out)
+    if stability["stable"].true:
+        low, high = sorted(halves.values())
+        holds = high - low <= NEAR * low * (1 + CLOSE)
+        seen, expected = f"stable, and halves of {number(low)} and {number(high)}", f"halves within {NEAR:.0%}"
+        out.judge("samples", stability["stable"].place, holds=holds, seen=seen, expected=expected)
 
 
 def _ceiling(ceiling: Part, out: Findings) -> None:
