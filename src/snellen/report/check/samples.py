@@ -124,10 +124,10 @@ def _halves(stability: Part, samples: Sequence[float], out: Findings) -> None:
     if not half:
         return
     halves = {"first_half_p50_ms": median(samples[:half]), "second_half_p50_ms": median(samples[half:])}
-    for name, expected in halves.items():
+    for name, worked_out in halves.items():
         given = stability[name].number
         if given is not None:
-            _equal(stability[name].place, given, expected, out)
+            _equal(stability[name].place, given, worked_out, out)
     if stability["stable"].true:
         low, high = sorted(halves.values())
         holds = high - low <= NEAR * low * (1 + CLOSE)
