@@ -185,7 +185,7 @@ def test_a_recipe_that_was_named_is_named_again() -> None:
     for found in commands(named):
         assert found[0] == "card" or found[found.index("--recipe") + 1] == named.model["recipe"]
         assert context(found).params
-    assert f"recipe={named.model['recipe']!r}" in markdown(named, "en")
+    assert f'recipe="{named.model["recipe"]}"' in markdown(named, "en")
     assert not any("--recipe" in found for found in commands(cpu_example()))
 
 

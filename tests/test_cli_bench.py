@@ -75,14 +75,14 @@ def test_the_defaults_are_those_of_the_function() -> None:
 def test_what_was_asked_is_handed_over(benches, tmp_path) -> None:
     images = [picture(tmp_path / f"{name}.png", 9) for name in "ab"]
     model = ("--weights", "seed:1", "--recipe", "r")
-    assert run("name", *model, "-b", "8,1,8", "--mode", "files", "--images", str(tmp_path), "--runtime", "eager") == 0
+    assert run("name", *model, "-b", "8", "--mode", "files", "--images", str(tmp_path), "--runtime", "eager") == 0
     assert benches.loaded == [("name", {"weights": "seed:1", "recipe": "r"})]
     (given, settings) = benches.asked[0]
     settings.pop("progress")
     assert settings.pop("load_s") >= 0
     assert given == "model"
     assert settings == {
-        "batch_sizes": (1, 8),
+        "batch_sizes": (8,),
         "device": "cpu",
         "runtime": "eager",
         "dtype": "float32",
@@ -96,6 +96,9 @@ def test_what_was_asked_is_handed_over(benches, tmp_path) -> None:
     settings = benches.asked[1][1]
     assert (settings["batch_sizes"], settings["baseline"], settings["images"]) == ("max", "cpu", None)
     assert (settings["seconds"], settings["dtype"], settings["runtime"]) == (0.5, "bfloat16", None)
+    assert run("name", "-b", "8,1,8") == 0
+    assert benches.asked[2][1]["batch_sizes"] == (1, 8)
+    assert run("name", "--mode", "files") == 0  # its own batch size, where none is named
 
 
 def test_tables_go_to_stdout_and_talk_to_stderr(benches, capsys) -> None:
@@ -155,6 +158,9 @@ def test_what_cannot_be_is_refused_before_anything_is_loaded(benches, tmp_path) 
     for seconds in ("0", "nan", "-1", "inf"):
         with pytest.raises(UsageError, match=r" s for each batch size"):
             run("name", "--seconds", seconds)
+    for text in ("1,8", "max"):
+        with pytest.raises(UsageError, match=f"--batch-size is {text}"):
+            run("name", "--mode", "files", "-b", text)
     with pytest.raises(UsageError, match="no model"):
         run("--seconds", "1")
     with pytest.raises(UnknownName, match="device"):
