@@ -106,6 +106,14 @@ def process(*arguments: str) -> tuple[str, str]:
     return done.stdout, done.stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize(
+    ("tokens", "width", "batch"),
+    [(261, 384, 2), (1374, 384, 1), (201, 768, 1), (257, 1024, 1), (65, 768, 4), (5, 32, 64)],
+)
+def test_a_batch_fills_the_matrix_units_and_no_more(tokens: int, width: int, batch: int) -> None:
+    assert store.suits(tokens * width) == batch
+
+
 def test_a_second_process_imports_no_torch_and_gives_the_same_bits(folder: Path, photo: str) -> None:
     command = ("embed", photo, "-m", str(folder), "--recipe", RECIPE, "--json", "--quiet")
     first, modules = process(*command)

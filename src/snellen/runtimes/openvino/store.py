@@ -42,6 +42,9 @@ UNFIT = "unfit.txt"
 ACTIVATIONS = 640 * 384
 """Tokens times width in a batch that suits a stream: enough to fill a core's matrix units, few for its caches."""
 
+MOST = 64
+"""Images in a batch that nobody asked for: of a tiny encoder there would be thousands, all decoded before one runs."""
+
 ONE = Layout(streams=1)
 
 Value = str | int | tuple[int, ...] | tuple[str, ...]
@@ -125,7 +128,7 @@ class _NothingLeft(Exception):
 
 def suits(activations: int) -> int:
     """Return the batch that suits a stream, for images of so many numbers between two layers."""
-    return max(1, ACTIVATIONS // activations)
+    return min(max(1, ACTIVATIONS // activations), MOST)
 
 
 def activations(config: EncoderConfig, size: tuple[int, int]) -> int:
