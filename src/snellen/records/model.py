@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-Status = Literal["done", "broken", "missing", "too_large"]
+Status = Literal["done", "already_present", "broken", "missing", "too_large"]
 """What became of one input image.
 
 ``done``      embedded
+``already_present`` its very bytes were embedded before, as ``same_as`` says: the vector is a copy
 ``broken``    there, but not an image that can be used; the error message says why
 ``missing``   the path that was named does not exist
 ``too_large`` more pixels than are decoded without being asked to
@@ -93,6 +94,9 @@ class Outcome:
     width: int | None = None  # as decoded, before the recipe
     height: int | None = None
     notes: tuple[str, ...] = ()
+    file_size: int | None = None  # in bytes
+    modified_ns: int | None = None  # when the file was last changed, since 1970; None where nothing tells
+    same_as: int | None = None  # the id of the row whose vector this is a copy of
 
     def to_dict(self) -> dict[str, Any]:
         """Return the outcome as JSON-serialisable values."""
