@@ -32,6 +32,9 @@ RECORD = ModelRecord(
 class FakeRecipe:
     apply_orientation = True
 
+    def at_least(self, height, width):
+        return None
+
     def array(self, picture):
         if picture.width > 500:
             raise ImageError("too long and thin")
@@ -63,6 +66,9 @@ class FakeModel:
         return self
 
     def __exit__(self, *_):
+        pass
+
+    def close(self):
         pass
 
     def __init__(self, ahead=0):

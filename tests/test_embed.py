@@ -23,9 +23,9 @@ from pyarrow import parquet
 import snellen
 from fakes import RECORD, FakeModel, picture
 from snellen.embed import run
-from snellen.embed.inputs import expand, printable
 from snellen.embed.run import AHEAD, HELD, Miscounted, embed
 from snellen.embed.sinks import FORMATS, Sink
+from snellen.embed.sources import paths, printable
 from snellen.encoders.build import build
 from snellen.encoders.config import ViTConfig
 from snellen.errors import ImageError, Unavailable, UsageError
@@ -362,7 +362,7 @@ def tree(tmp_path: Path, monkeypatch) -> Path:
 
 
 def listed(*sources: str, stdin: bytes = b"") -> list[str]:
-    return list(expand(sources, io.BytesIO(stdin)))
+    return list(paths(sources, io.BytesIO(stdin)))
 
 
 def test_a_folder_stands_for_its_images(tree):
@@ -384,7 +384,7 @@ def test_a_file_whose_name_looks_like_a_pattern_is_a_file(tree):
 
 
 def test_order_and_repetition_are_kept_and_missing_paths_stay(tree):
-    named = ("photos/b.jpg", "gone.jpg", "photos/a.PNG", "photos/b.jpg", "photos/notes.txt")
+    named = ("photos/b.jpg", "gone.jpg", "photos/a.PNG", "photos/b.jpg", "photos/notes.md")
     assert listed(*named) == list(named)
 
 
@@ -442,6 +442,7 @@ def test_parquet(tmp_path):
     table = parquet.read_table(written(tmp_path / "x.parquet"))
     assert json.loads(table.schema.metadata[b"snellen"]) == json.loads(json.dumps(RECORD.to_dict()))
     names = ["id", "image_path", "embedding", "status", "error_message", "sha256", "width", "height", "notes"]
+    names += ["file_size", "modified_ns", "same_as"]
     assert table.column_names == names
     assert str(table.schema.field("embedding").type) in ("list<element: float>", "list<item: float>")
     rows = table.to_pylist()

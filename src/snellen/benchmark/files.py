@@ -19,6 +19,8 @@ from snellen.benchmark.memory import Peaks
 from snellen.benchmark.sweep import ROUNDS, Progress, Track
 from snellen.devices import processor
 from snellen.embed import run
+from snellen.embed.prepare import Preparing, Task
+from snellen.embed.sources import Reader, named
 from snellen.errors import UsageError
 from snellen.model.model import Model
 from snellen.records.bench import Files
@@ -58,9 +60,11 @@ class Chain:
 
     def decoded(self, count: int) -> float:
         """Return how long it takes to read and decode so many files, with nothing else going on."""
-        with ThreadPoolExecutor(self.workers) as pool:
+        with ThreadPoolExecutor(self.workers) as pool, Reader() as reader:
+            preparing = Preparing(self.recipe, reader.read)
             begin = self.clock()
-            wrong = [text for text in pool.map(self._decode, islice(cycle(self.paths), count)) if text]
+            found = pool.map(lambda path: _decoded(preparing, path), islice(cycle(self.paths), count))
+            wrong = [text for text in found if text]
             taken = self.clock() - begin
         _check(wrong, count)
         return taken
@@ -74,10 +78,11 @@ class Chain:
         _check(wrong, count)
         return taken
 
-    def _decode(self, path: str) -> str:
-        """Prepare one file; keep nothing of it, for the pixels of all would fill the memory."""
-        outcome = run.prepare(self.recipe, 0, path).outcome
-        return "" if outcome.status == "done" else outcome.error_message or outcome.status
+
+def _decoded(preparing: Preparing, path: str) -> str:
+    """Prepare one file; keep nothing of it, for the pixels of all would fill the memory."""
+    outcome = preparing(Task(0, named(path))).outcome
+    return "" if outcome.status == "done" else outcome.error_message or outcome.status
 
 
 def chain(model: Model, case: Case, batch: int, images: Sequence[str]) -> Chain:

@@ -187,7 +187,7 @@ def batches(text: str) -> tuple[int, ...] | Literal["max"]:
 def _measured(asked: Asked) -> BenchRecord:
     """Load the model in float32 on the CPU, where every runtime takes it from, and measure."""
     from snellen.benchmark.asked import checked
-    from snellen.embed.inputs import expand
+    from snellen.embed.sources import paths
 
     if asked.simulate:
         asking.simulate(asked.device, asked.say)
@@ -200,7 +200,7 @@ def _measured(asked: Asked) -> BenchRecord:
         "mode": asked.mode,
         "seconds": asked.seconds,
         "baseline": asked.baseline,
-        "images": list(expand(asked.images, sys.stdin.buffer)) if asked.images else None,
+        "images": list(paths(asked.images, sys.stdin.buffer)) if asked.images else None,
     }
     checked(**wanted, seed=SEED)
     from snellen.benchmark.bench import bench as measure

@@ -169,10 +169,10 @@ def _made(asked: Asked) -> Made:
 def _inputs(asked: Asked) -> Inputs | None:
     if not asked.images:
         return None
-    from snellen.embed.inputs import expand
+    from snellen.embed.sources import paths
     from snellen.verification import inputs
 
-    return inputs.images(list(expand(asked.images, sys.stdin.buffer)))
+    return inputs.images(list(paths(asked.images, sys.stdin.buffer)))
 
 
 def _written(asked: Asked, made: Made, other: ReportRecord | None) -> None:

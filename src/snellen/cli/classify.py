@@ -31,13 +31,13 @@ def classify(wanted: options.Wanted, images: tuple[str, ...], as_json: bool, qui
     Example:
       snellen classify cat.jpg -m vit_base_patch16_224.augreg2_in21k_ft_in1k
     """
-    from snellen.embed import inputs
+    from snellen.embed import sources
 
-    paths = list(inputs.expand(images, sys.stdin.buffer))
+    paths = list(sources.paths(images, sys.stdin.buffer))
     model = wanted.load()
     answers: list[tuple[str, Answer | None]] = []
     for path in show.progress(paths, len(paths), "classifying", quiet=quiet):
-        answers.append((inputs.printable(path), _answer(model, path, top)))
+        answers.append((sources.printable(path), _answer(model, path, top)))
     if as_json:
         rows = [{"image_path": path, "labels": _labels(answer)} for path, answer in answers]
         show.document({"schema": "snellen.classify/1", "model": model.record.to_dict(), "inputs": rows})

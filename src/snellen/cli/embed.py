@@ -1,22 +1,61 @@
-"""``snellen embed``: images to one vector each."""
+"""``snellen embed``: images to one vector each, in a file or in a store."""
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from snellen.cli import options, show
+from snellen.errors import UsageError
 
 if TYPE_CHECKING:
     from snellen.embed.run import Row, Vector
+    from snellen.embed.worker import Job
     from snellen.records import ModelRecord, Outcome
 
 SHOWN = 4  # values of each vector in the table
+
+STORE_ONLY = ("layout", "dense", "yes", "max_errors", "dedup_report", "shard", "engine")
+"""Options that mean nothing without a store."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What was asked for, one field for each parameter of the command."""
+
+    sources: tuple[str, ...]
+    output: str | None
+    as_json: bool
+    quiet: bool
+    runtime: str | None
+    plan: str | None
+    batch_size: int | None
+    workers: int | None
+    normalize: bool
+    pool: str | None
+    decode: str
+    layout: str
+    dense: str | None
+    yes: bool
+    max_errors: int | None
+    dedup_report: bool
+    shard: str | None
+    engine: str
+
+    @property
+    def stores(self) -> bool:
+        """Whether the output is a folder."""
+        if self.output is None:
+            return False
+        path = Path(self.output)
+        return self.output.endswith(("/", "\\")) or path.is_dir() or not path.suffix
 
 
 @click.command(short_help="Turn images into one vector each.")
@@ -28,23 +67,37 @@ SHOWN = 4  # values of each vector in the table
 @click.option("--runtime", metavar="NAME", help="What executes it.  [default: openvino on a CPU, else eager]")
 @click.option("--plan", type=click.Choice(["auto"]), help="Run as 'snellen tune' found best for it on this machine.")
 @click.option("--batch-size", type=click.IntRange(1), help="Images encoded together.  [default: the runtime's]")
-@click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Threads that decode images.")
-def embed(
-    wanted: options.Wanted,
-    sources: tuple[str, ...],
-    output: str | None,
-    as_json: bool,
-    quiet: bool,
-    runtime: str | None,
-    plan: str | None,
-    batch_size: int | None,
-    workers: int,
-) -> int:
-    """Embed images: files, folders, patterns such as 'photos/**/*.jpg', or - for a list on stdin.
+@click.option("--workers", type=click.IntRange(1), help="Threads that decode.  [default: one a core]")
+@click.option("--normalize", is_flag=True, help="Bring vectors to length 1, and record that.")
+@click.option("--pool", metavar="NAME", help="cls or patch_mean in the place of the recipe's own.")
+@click.option(
+    "--decode",
+    type=click.Choice(["exact", "fast"]),
+    default="exact",
+    show_default=True,
+    help="fast: shrink large JPEGs while decoding; another recipe, and the drift is said.",
+)
+@click.option(
+    "--layout", type=click.Choice(["snellen", "clip-retrieval"]), default="snellen", help="Of a store, beside our own."
+)
+@click.option(
+    "--dense", metavar="SPEC", help="Store patch features, too: float16, pool2, pca64, int8, joined by commas."
+)
+@click.option("--yes", is_flag=True, help="Write what --dense estimates without asking.")
+@click.option("--max-errors", metavar="N", type=click.IntRange(0), help="Stop when more inputs than this fail.")
+@click.option("--dedup-report", is_flag=True, help="List the rows of a finished store whose images are the same.")
+@click.option("--shard", metavar="I/N", help="Do the I-th of N shares, from 0; 'snellen merge' joins them.")
+@click.option("--engine", metavar="local|ray", default="local", show_default=True, help="ray, or ray:ADDRESS.")
+def embed(wanted: options.Wanted, **given: Any) -> int:
+    """Embed images: files, folders, patterns, lists, archives, data sets and URLs, or - for a list on stdin.
 
-    With -o the vectors go to a .parquet, .npz or .jsonl file, a row for every image in the order named; without it, a
-    table is printed. The file says what made it, a .jsonl in every row. A bad image is reported, keeps its row, and
-    makes the exit code 1.
+    A pattern is 'photos/**/*.jpg', a list a .txt, .csv or .parquet file, an archive a .tar of webdataset, a data set a
+    folder of Parquet files as Hugging Face writes them, a URL what fsspec opens: s3://, https://, hdfs://.
+
+    With -o FOLDER/ the vectors go to a store: Parquet files of equal length, a row for every image, and a manifest. A
+    run that was killed goes on by the same command; a later one embeds what is new. With -o and a file they go to a
+    .parquet, .npz or .jsonl file, whole or not at all; without -o, a table is printed. A bad image is reported, keeps
+    its row, and makes the exit code 1. --device npu:0,npu:1 or npu:all takes several devices.
 
     The first run on a CPU converts the encoder for OpenVINO and keeps that below ~/.cache/snellen (SNELLEN_CACHE;
     SNELLEN_CACHE_LIMIT, 20GiB); later ones start at once.
@@ -52,37 +105,88 @@ def embed(
     \b
     Example:
       snellen embed photos -m vit_small_patch14_dinov2.lvd142m -o photos.parquet
+      snellen embed 's3://bucket/shards/*.tar' -m vit_small_patch14_dinov2.lvd142m --normalize -o vectors/
     """
-    from snellen import draft
-    from snellen.embed import inputs, run, sinks
+    asked = Asked(**given)
+    if asked.stores:
+        from snellen.cli import storing
 
-    if output:
-        draft.check(Path(output), sinks.FORMATS)
-    paths = list(inputs.expand(sources, sys.stdin.buffer))
+        return storing.store(asked, _job(wanted, asked), _command())
+    _check_file(asked)
+    return _embed(wanted, asked)
+
+
+def _embed(wanted: options.Wanted, asked: Asked) -> int:
+    """Embed into one file, or print a table."""
+    from snellen import draft
+    from snellen.embed import sinks
+    from snellen.embed.sources import expand
+    from snellen.embed.worker import Worker
+
+    if asked.output:
+        draft.check(Path(asked.output), sinks.FORMATS)
+    inputs = list(expand(asked.sources, sys.stdin.buffer, show.say))
     counts: Counter[str] = Counter()
-    with wanted.embedder(runtime, plan=plan is not None, images=len(paths)) as model:
-        rows = run.embed(model, paths, batch_size=batch_size or model.batch, workers=workers)
-        counted = _counted(show.progress(rows, len(paths), "embedding", quiet=quiet), counts)
+    with Worker(_job(wanted, asked, images=len(inputs))) as worker:
+        rows = worker.rows(inputs)
+        counted = _counted(show.progress(rows, len(inputs), "embedding", quiet=asked.quiet), counts)
+        record = worker.record
         document: dict[str, object] = {
             "schema": "snellen.embed/1",
-            "model": model.record.to_dict(),
-            "output": output,
+            "model": record.to_dict(),
+            "output": asked.output,
             "counts": counts,
         }
-        if output:
-            with sinks.Sink(Path(output), model.record) as sink:
+        if asked.output:
+            with sinks.Sink(Path(asked.output), record) as sink:
                 for outcome, vector in counted:
                     sink.add(outcome, vector)
-        elif as_json:
+        elif asked.as_json:
             document["inputs"] = [{**row.to_dict(), "embedding": sinks.numbers(vector)} for row, vector in counted]
         else:
             lines = [_line(outcome, vector) for outcome, vector in counted]
-            click.echo(show.headline(model.record))
+            click.echo(show.headline(record))
             show.table(("image", "size", "embedding", "norm", "status"), lines)
-    if as_json:
+    if asked.as_json:
         show.document(document)
-    show.say(_summary(counts, model.record, output), quiet=quiet)
+    show.say(_summary(counts, record, asked.output), quiet=asked.quiet)
     return int(set(counts) != {"done"})
+
+
+def _check_file(asked: Asked) -> None:
+    """Refuse options that mean something for a store only."""
+    usual = {"layout": "snellen", "engine": "local"}
+    for name in STORE_ONLY:
+        if getattr(asked, name) not in (None, False, usual.get(name)):
+            _refuse(
+                f"--{name.replace('_', '-')} was given without a store", "-o FOLDER/", "name a folder for the output"
+            )
+
+
+def _refuse(seen: str, expected: str, todo: str) -> NoReturn:
+    raise UsageError(seen, expected=expected, todo=todo)
+
+
+def _job(wanted: options.Wanted, asked: Asked, images: int | None = None) -> Job:
+    """Return what opens the encoder, with pooling and decoding in its recipe, and with all cores to decode."""
+    from snellen.devices import processor
+    from snellen.embed.worker import Job
+    from snellen.recipes.recipe import DCT
+
+    changes = [f"pool {asked.pool}"] if asked.pool else []
+    changes += [f"dct {DCT}"] if asked.decode == "fast" else []
+    recipe = " | ".join([wanted.recipe or "own", *changes]) if changes else wanted.recipe
+    return Job(
+        asked=wanted.asked(asked.runtime, recipe=recipe, plan=asked.plan is not None, images=images),
+        normalized=asked.normalize,
+        batch_size=asked.batch_size,
+        workers=asked.workers or processor.cores(),
+    )
+
+
+def _command() -> str:
+    """Return the command line, for whoever is to go on with it."""
+    return shlex.join(["snellen", *sys.argv[1:]])
 
 
 def _counted(rows: Iterable[Row], counts: Counter[str]) -> Iterator[Row]:

@@ -38,11 +38,11 @@ def features(
       snellen features cat.jpg -m vit_small_patch16_dinov3.lvd1689m --layers 3,7,11 -o cat.npz
     """
     from snellen import draft
-    from snellen.embed import dense, inputs
+    from snellen.embed import dense, sources
 
     if output:
         draft.check(Path(output), dense.ENDINGS)
-    paths = list(inputs.expand(images, sys.stdin.buffer))
+    paths = list(sources.paths(images, sys.stdin.buffer))
     model = wanted.load()
     tensors = _tokens(model, paths) if layers is None else model.feature_maps(paths, _layers(layers))
     if output:

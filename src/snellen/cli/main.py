@@ -31,10 +31,12 @@ COMMANDS = (
     "inspect",
     "models",
     "report",
+    "search",
     "tune",
     "verify",
+    "verify-store",
 )
-"""Each is a file of this room; only that of the command that is asked for is read."""
+"""Each is a file of this room, with _ for -; only that of the command that is asked for is read."""
 
 
 class Commands(click.Group):
@@ -48,7 +50,8 @@ class Commands(click.Group):
         """Return the command of that name; None where there is none."""
         if cmd_name not in COMMANDS:
             return None
-        found: click.Command = getattr(import_module(f"snellen.cli.{cmd_name}"), cmd_name)
+        room = cmd_name.replace("-", "_")
+        found: click.Command = getattr(import_module(f"snellen.cli.{room}"), room)
         return found
 
     def invoke(self, ctx: click.Context) -> object:

@@ -14,7 +14,7 @@ import click
 
 if TYPE_CHECKING:
     from snellen.model.model import Model
-    from snellen.runtimes.opening import Embedder
+    from snellen.runtimes.requests import Asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,21 +27,20 @@ class Wanted:
     device: str
     dtype: str | None
 
-    def embedder(self, runtime: str | None, *, plan: bool, images: int) -> Embedder:
-        """Open it for embedding so many images, in a runtime of that name, or as its plan says."""
-        from snellen.runtimes.opening import AUTO, Asked, embedder
+    def asked(self, runtime: str | None, *, recipe: str | None, plan: bool, images: int | None) -> Asked:
+        """Return what to open for embedding so many images, in a runtime of that name, or as its plan says."""
+        from snellen.runtimes.requests import AUTO, Asked
 
-        asked = Asked(
+        return Asked(
             name=self.model,
             weights=self.weights,
-            recipe=self.recipe,
+            recipe=recipe,
             device=self.device,
             runtime=runtime or AUTO,
             dtype=self.dtype,
             plan=plan,
             images=images,
         )
-        return embedder(asked)
 
     def load(self) -> Model:
         """Load it."""

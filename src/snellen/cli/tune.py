@@ -83,14 +83,14 @@ def tune(**given: Any) -> int:
 
 def _tuned(asked: Asked, began: float) -> TuneRecord:
     """Load the model in float32 on the CPU, where the golden is computed, and search; loading counts to the budget."""
-    from snellen.embed.inputs import expand
+    from snellen.embed.sources import paths
     from snellen.model.loading import load
     from snellen.tuning.tuner import checked
     from snellen.tuning.tuner import tune as search
 
     allow = ("int8",) if asked.int8 else ()
     checked(asked.device, asked.goal, asked.budget, allow)
-    images = list(expand(asked.images, sys.stdin.buffer)) if asked.images else None
+    images = list(paths(asked.images, sys.stdin.buffer)) if asked.images else None
     show.say("loading", quiet=asked.quiet)
     model = load(asked.model, weights=asked.weights, recipe=asked.recipe)
     try:

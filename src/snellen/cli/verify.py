@@ -240,12 +240,12 @@ def _inputs(asked: Asked) -> Inputs | None:
     """Return the images or seeds that were named; None for neither."""
     if not asked.images and asked.seeds is None:
         return None
-    from snellen.embed.inputs import expand
+    from snellen.embed.sources import paths
     from snellen.verification import inputs
 
     if asked.seeds is not None:
         return inputs.seeded(_seeds(asked.seeds))
-    return inputs.images(list(expand(asked.images, sys.stdin.buffer)))
+    return inputs.images(list(paths(asked.images, sys.stdin.buffer)))
 
 
 def _seeds(text: str) -> list[int]:

@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable
 
 from snellen.devices.base import DTYPES, Device
-from snellen.errors import UnknownName, UsageError
+from snellen.errors import DeviceUnavailable, UnknownName, UsageError
 
-__all__ = ["DTYPES", "KINDS", "Device", "resolve"]
+__all__ = ["DTYPES", "KINDS", "Device", "resolve", "several"]
 
 
 def _cpu(index: int) -> Device:
@@ -64,3 +64,34 @@ def resolve(name: str) -> Device:
     if colon and not re.fullmatch(r"[0-9]{1,4}", index):
         raise UsageError(f"the device {name!r} has the index {index!r}", expected="a number from 0", todo=f"{kind}:0")
     return _FIND[kind](int(index or 0))
+
+
+def several(text: str) -> tuple[str, ...]:
+    """Return the names in a list of devices: ``npu:0,npu:1``, or ``npu:all`` for all that are on this machine.
+
+    One name is given back as it is. Raises what ``resolve`` raises, and UsageError for a device that is named twice.
+    """
+    names = [
+        name
+        for part in text.split(",")
+        for name in (_all(part.strip()) if part.strip().endswith(":all") else [part.strip()])
+    ]
+    if len(names) == 1:
+        return (text,) if text == names[0] else tuple(names)
+    found = [resolve(name).name for name in names]
+    if len(set(found)) < len(found):
+        raise UsageError(f"a device is named twice in {text!r}", expected="each device once", todo="name it once")
+    return tuple(found)
+
+
+def _all(name: str) -> list[str]:
+    """Return the names of all devices of a kind that are here; raise what ``resolve`` raises where there is none."""
+    kind = name.removesuffix(":all")
+    if kind == "cpu":
+        raise UsageError("'cpu:all' names all processors, and they are one device", expected="cpu", todo="--device cpu")
+    names = [resolve(f"{kind}:0").name]
+    while True:
+        try:
+            names.append(resolve(f"{kind}:{len(names)}").name)
+        except DeviceUnavailable:
+            return names

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from snellen.draft import Draft, check, writing
-from snellen.embed.inputs import printable
+from snellen.embed.sources import printable
 from snellen.records import ModelRecord
 
 if TYPE_CHECKING:

@@ -1,23 +1,24 @@
-"""The loop from paths to vectors: decode ahead, fill batches, encode, give back in order.
+"""The loop from inputs to vectors: decode ahead, fill batches, encode, give back in order.
 
-In: a model and paths. Out: for every path, in order, its outcome and its vector [D], or None where there is no vector.
-One bad image neither stops nor shifts the others, and memory does not grow with their number: see ``embed``.
+In: a model and tasks. Out: for every input, in order, its outcome and its vector [D], or None where there is none, in
+chunks that end where a batch ends. One bad image neither stops nor shifts the others, no batch holds images of two
+parts, and memory does not grow with the number of inputs: see ``chunks``.
 """
 
 from __future__ import annotations
 
-import hashlib
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
-from snellen.embed.inputs import printable
-from snellen.errors import ImageError, SnellenError, TooLarge
-from snellen.images import Picture, decode
-from snellen.records import Outcome, Status
+from snellen.embed.prepare import End, Prepared, Preparing, Recipe, Task, failed
+from snellen.embed.sources import Reader, named
+from snellen.embed.spent import Spent
+from snellen.errors import SnellenError
+from snellen.records import Outcome
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     Array = NDArray[float32]
     Vector = NDArray[float32]
     Row = tuple[Outcome, NDArray[float32] | None]
-
-T = TypeVar("T")
 
 AHEAD = 2
 """Batches decoded ahead of the one being filled: one may come late without the encoder waiting for it."""
@@ -40,17 +39,6 @@ NOT_FINITE = "the encoder returned values that are not finite\n  next: --dtype f
 
 class Miscounted(SnellenError):
     """The encoder did not return one vector for each image, so none can be told whose it is."""
-
-
-class Recipe(Protocol):
-    """What turns a picture into pixels."""
-
-    @property
-    def apply_orientation(self) -> bool:
-        """Whether the EXIF orientation is applied."""
-
-    def array(self, picture: Picture) -> Array:
-        """Return the pixels [3, h, w] that the encoder takes."""
 
 
 class Embeds(Protocol):
@@ -68,22 +56,45 @@ class Embeds(Protocol):
         """
 
 
-@dataclass(slots=True)
-class Prepared:
-    """One input, decoded, or the outcome that says why not; its pixels go when they are in a batch."""
+Claim = Callable[[int, str, int], "int | None"]
+"""Of part, digest of the bytes and id of an image: the id of the row whose vector it gets, if there is one."""
 
-    outcome: Outcome
-    pixels: Array | None = None
-    vector: Vector | None = None
 
-    @property
-    def pending(self) -> bool:
-        """Whether its vector is still to come."""
-        return self.outcome.status == "done" and self.vector is None
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Rows of one part, up to the end of a batch; ``last``: the part ends with them. ``spent``: since the last chunk.
+
+    Work that begins again behind a chunk fills the same batches as work that goes on.
+    """
+
+    part: int
+    rows: tuple[Row, ...]
+    last: bool
+    spent: Spent
 
 
 def embed(model: Embeds, paths: Iterable[str], *, batch_size: int = 16, workers: int = 2) -> Iterator[Row]:
-    """Yield the outcome and the vector of every path, in the order of ``paths``.
+    """Yield the outcome and the vector of every path, in the order of ``paths``; each is a file. See ``chunks``."""
+    with Reader() as reader:
+        preparing = Preparing(model.recipe, reader.read)
+        tasks = (Task(number, named(path)) for number, path in enumerate(paths))
+        for chunk in chunks(model, tasks, preparing, batch_size=batch_size, workers=workers):
+            yield from chunk.rows
+
+
+def chunks(
+    model: Embeds,
+    tasks: Iterable[Task | End],
+    preparing: Preparing,
+    *,
+    batch_size: int,
+    workers: int,
+    claim: Claim | None = None,
+) -> Iterator[Chunk]:
+    """Yield the rows of every task, in order.
+
+    ``claim`` is asked about each image before it takes a place in a batch, in their order: the id of a row that has the
+    same bytes, and whose vector it gets from whoever takes the rows, or None where it is to be encoded.
 
     ``workers`` threads decode while the encoder computes. In memory are the pixels of AHEAD batches and ``workers``
     images, of the batch being filled, and of as many as ``model.vectors`` takes before it gives one back; and for each
@@ -92,11 +103,11 @@ def embed(model: Embeds, paths: Iterable[str], *, batch_size: int = 16, workers:
     Raises Miscounted when the vectors are not one for each image.
     """
     with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
-        depth = AHEAD * batch_size + workers
-        line = Line(_ahead(pool, lambda item: prepare(model.recipe, *item), enumerate(paths), depth=depth), batch_size)
+        line = Line(_ahead(pool, preparing, tasks, depth=AHEAD * batch_size + workers), batch_size, claim)
         try:
             while line.more:
-                for vectors in model.vectors(line.batches()):
+                answers = model.vectors(line.batches())
+                while (vectors := line.answer(answers)) is not None:
                     line.take(vectors)
                     yield from line.ready()
                 line.check_answered()
@@ -111,17 +122,26 @@ class Line:
     ``more`` is false when the inputs have come to their end.
     """
 
-    def __init__(self, decoded: Iterator[Prepared], batch_size: int) -> None:
+    def __init__(self, decoded: Iterator[Prepared | End], batch_size: int, claim: Claim | None) -> None:
         self.more = True
-        self._decoded, self._batch_size = decoded, batch_size
-        self._rows: deque[Prepared] = deque()
+        self._decoded, self._batch_size, self._claim = decoded, batch_size, claim
+        self._rows: deque[Prepared | End] = deque()
         self._asked: deque[list[Prepared]] = deque()
         self._open = False  # whether ``batches`` has more to give
+        self._spent, self._waited = Spent(), 0.0
 
     def batches(self) -> Iterator[Array]:
         """Yield full batches of good images [b, 3, h, w]; pause, by ending, after a batch with HELD bad ones."""
         self._open = True  # before anybody asks, or an encoder that never does would be called for ever
         return self._fill()
+
+    def answer(self, answers: Iterator[Array]) -> Array | None:
+        """Return the encoder's next vectors, None where it pauses; what it takes beside waiting for images is noted."""
+        begin, before = time.perf_counter(), self._waited
+        vectors = next(answers, None)
+        waited = self._waited - before
+        self._spent += Spent(encode_s=time.perf_counter() - begin - waited, waited_s=waited)
+        return vectors
 
     def take(self, vectors: Array) -> None:
         """Give the images of the oldest batch their vectors [b, D]."""
@@ -136,13 +156,25 @@ class Line:
             if numpy.isfinite(vector).all():
                 item.vector = vector
             else:
-                item.outcome = _failed(item.outcome, NOT_FINITE, "broken")
+                item.outcome = failed(item.outcome, NOT_FINITE, "broken")
 
-    def ready(self) -> Iterator[Row]:
+    def ready(self) -> Iterator[Chunk]:
         """Yield the rows, in order, up to the first whose vector is still to come."""
-        while self._rows and not self._rows[0].pending:
-            item = self._rows.popleft()
-            yield item.outcome, item.vector
+        part, rows = 0, list[tuple[Outcome, "Vector | None"]]()
+        while self._rows:
+            item = self._rows[0]
+            if isinstance(item, End):
+                yield self._chunk(item.part, rows, last=True)
+                rows = []
+            elif item.pending:
+                break
+            else:
+                part = item.part
+                rows.append((item.outcome, item.vector))
+                self._spent += Spent(read_s=item.read_s, decode_s=item.decode_s)
+            self._rows.popleft()
+        if rows:
+            yield self._chunk(part, rows, last=False)
 
     def check_answered(self) -> None:
         """Raise Miscounted if the encoder stopped before it had taken and answered every batch."""
@@ -151,25 +183,47 @@ class Line:
         if self._open:
             raise _miscounted("the encoder stopped before it had taken every batch")
 
+    def _chunk(self, part: int, rows: list[Row], *, last: bool) -> Chunk:
+        spent, self._spent = self._spent, Spent()
+        return Chunk(part, tuple(rows), last, spent)
+
     def _fill(self) -> Iterator[Array]:
         good: list[Prepared] = []
-        bad = 0
-        for item in self._decoded:
+        bad = 0  # since the last batch, but not before the first good one: that must not decide what a batch holds
+        while (item := self._next()) is not None:
             self._rows.append(item)
-            if item.pixels is None:
-                bad += 1
-            else:
+            if not isinstance(item, End) and self._encodes(item):
+                bad = bad if good else 0
                 good.append(item)
-            if len(good) == self._batch_size:
+            else:
+                bad += 1
+            if good and (len(good) == self._batch_size or isinstance(item, End)):
                 yield self._ask(good)
                 good, bad = [], 0
-            elif bad == HELD:
+            elif bad >= HELD:
                 break
         else:
             self.more = False
         if good:
             yield self._ask(good)
         self._open = False
+
+    def _encodes(self, item: Prepared) -> bool:
+        """Tell whether an input goes to the encoder: not those that failed, and of equal ones only the first."""
+        if item.pixels is None:
+            return False
+        if self._claim is None:
+            return True
+        same = self._claim(item.part, item.outcome.sha256 or "", item.outcome.id)
+        if same is not None:
+            item.outcome, item.pixels = replace(item.outcome, status="already_present", same_as=same), None
+        return same is None
+
+    def _next(self) -> Prepared | End | None:
+        begin = time.perf_counter()
+        item = next(self._decoded, None)
+        self._waited += time.perf_counter() - begin
+        return item
 
     def _ask(self, batch: list[Prepared]) -> Array:
         import numpy
@@ -181,56 +235,23 @@ class Line:
         return pixels
 
 
-def prepare(recipe: Recipe, number: int, path: str) -> Prepared:
-    """Decode one file and bring it to pixels; whatever is wrong with it is in the outcome."""
-    outcome = Outcome(id=number, image_path=printable(path), status="done")
-    try:
-        data = _read(path)
-        outcome = replace(outcome, sha256=hashlib.sha256(data).hexdigest())
-        picture = decode(data)
-        notes = (*picture.notes, *_turned(recipe, picture))
-        outcome = replace(outcome, width=picture.width, height=picture.height, notes=notes)
-        return Prepared(outcome, pixels=recipe.array(picture))
-    except TooLarge as error:
-        return Prepared(_failed(outcome, str(error), "too_large"))
-    except ImageError as error:
-        return Prepared(_failed(outcome, str(error), "broken" if Path(path).exists() else "missing"))
-
-
-def _read(path: str) -> bytes:
-    """Read a file; raise ImageError, worded by ``decode``, for a path that is none."""
-    try:
-        if Path(path).is_file():  # reading a pipe would wait for ever
-            return Path(path).read_bytes()
-    except OSError:
-        pass
-    decode(path)
-    raise ImageError(f"{path!r} could not be read at first, and then it could", todo="run again")
-
-
-def _turned(recipe: Recipe, picture: Picture) -> tuple[str, ...]:
-    if picture.orientation == 1:
-        return ()
-    what = "applied" if recipe.apply_orientation else "not applied"
-    return (f"EXIF orientation {picture.orientation} {what}, as the recipe says",)
-
-
-def _failed(outcome: Outcome, message: str, status: Status) -> Outcome:
-    return replace(outcome, status=status, error_message=message)
-
-
 def _miscounted(seen: str) -> Miscounted:
     return Miscounted(seen, expected="one vector for each image, in order", todo="take another --runtime")
 
 
 def _ahead(
-    pool: ThreadPoolExecutor, work: Callable[[tuple[int, str]], T], items: Iterable[tuple[int, str]], *, depth: int
-) -> Iterator[T]:
-    """Map ``work`` over ``items`` in order, with at most ``depth`` of them under way or waiting to be taken."""
-    waiting: deque[Future[T]] = deque()
-    for item in items:
-        waiting.append(pool.submit(work, item))
+    pool: ThreadPoolExecutor, work: Callable[[Task], Prepared], tasks: Iterable[Task | End], *, depth: int
+) -> Iterator[Prepared | End]:
+    """Prepare tasks in order, with at most ``depth`` of them under way or waiting to be taken."""
+    waiting: deque[Future[Prepared] | End] = deque()
+
+    def taken() -> Prepared | End:
+        first = waiting.popleft()
+        return first if isinstance(first, End) else first.result()
+
+    for task in tasks:
+        waiting.append(task if isinstance(task, End) else pool.submit(work, task))
         if len(waiting) >= depth:
-            yield waiting.popleft().result()
+            yield taken()
     while waiting:
-        yield waiting.popleft().result()
+        yield taken()

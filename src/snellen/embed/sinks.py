@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, final
 
 from snellen.draft import Draft, check, writing
 from snellen.records import ModelRecord, Outcome
+from snellen.store.layout import rows_schema
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -50,23 +51,9 @@ class Parquet(Format):
     """One row an image, embedding null where there is none; the model's record is in the file's metadata."""
 
     def __init__(self, stream: BinaryIO, record: ModelRecord) -> None:
-        import pyarrow
         from pyarrow import parquet
 
-        text = pyarrow.string()
-        columns = {
-            "id": pyarrow.int64(),
-            "image_path": text,
-            "embedding": pyarrow.list_(pyarrow.float32()),
-            "status": text,
-            "error_message": text,
-            "sha256": text,
-            "width": pyarrow.int32(),
-            "height": pyarrow.int32(),
-            "notes": pyarrow.list_(text),
-        }
-        metadata = {METADATA_KEY: json.dumps(record.to_dict())}
-        self._schema = pyarrow.schema(list(columns.items()), metadata=metadata)
+        self._schema = rows_schema().with_metadata({METADATA_KEY: json.dumps(record.to_dict())})
         self._writer = parquet.ParquetWriter(stream, self._schema)
         self._rows: list[dict[str, Any]] = []
 

@@ -23,8 +23,10 @@ CMYK = "CMYK turned into RGB by the plain formula; a colour profile is not appli
 LAB = "CIELAB turned into RGB by Pillow"
 
 
-def to_rgb(image: Image.Image, name: str, *, high_byte: bool = False) -> tuple[Image.Image, list[str]]:
-    """Return the loaded ``image`` as a new RGB image, and notes.
+def to_rgb(
+    image: Image.Image, name: str, *, high_byte: bool = False, own: bool = False
+) -> tuple[Image.Image, list[str]]:
+    """Return the loaded ``image`` as a new RGB image, and notes; as it is where it is RGB and its caller's ``own``.
 
     ``high_byte`` says that the file held 16 bits per channel which Pillow already cut to 8.
     Raises ImageError for 32-bit pixels and for modes that Pillow cannot convert.
@@ -42,6 +44,8 @@ def to_rgb(image: Image.Image, name: str, *, high_byte: bool = False) -> tuple[I
     if any(band in "Aa" for band in image.getbands() if image.mode != "LAB") or "transparency" in image.info:
         notes.append(ALPHA)
     notes += {"CMYK": [CMYK], "LAB": [LAB]}.get(image.mode, [])
+    if image.mode == "RGB" and own:
+        return image, notes
     try:
         return image.convert("RGB"), notes
     except ValueError as error:

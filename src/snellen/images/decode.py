@@ -13,13 +13,14 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
 from snellen.errors import ImageError, TooLarge
 from snellen.images import sniff
 from snellen.images.convert import from_array, to_rgb
 from snellen.images.picture import Picture
 from snellen.images.quiet import quiet
+from snellen.images.reduced import AtLeast, reduce
 
 if TYPE_CHECKING:
     import numpy
@@ -37,20 +38,23 @@ ORIENTATION = 0x0112
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image
 
 
-def decode(source: Source | numpy.ndarray, *, max_pixels: int = MAX_PIXELS) -> Picture:
+def decode(source: Source | numpy.ndarray, *, max_pixels: int = MAX_PIXELS, at_least: AtLeast | None = None) -> Picture:
     """Decode a path, the bytes of an image file, a Pillow image, or a uint8 array [h,w,3] to a Picture.
 
     The pixels equal ``PIL.Image.open(path).convert("RGB")`` except where the notes say otherwise; the EXIF
     orientation is read, not applied. A file of several frames gives its first.
+    ``at_least``: the pixels of a JPEG file may be fewer, at a half, a quarter or an eighth of its size, as long as both
+    sides stay as large as it says for the file's (height, width).
     Raises ImageError for anything that cannot be decoded, TooLarge for more than ``max_pixels`` pixels.
     """
     if isinstance(source, Image.Image):
         with quiet():
-            return _picture(source, "the Pillow image", max_pixels)
+            _check_size(source, "the Pillow image", max_pixels)
+            return _picture(source, "the Pillow image")
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return _from_stream(io.BytesIO(source), f"the data ({len(source)} bytes)", max_pixels)
+        return _from_stream(io.BytesIO(source), f"the data ({len(source)} bytes)", max_pixels, at_least)
     if isinstance(source, (str, os.PathLike)):
-        return _from_path(os.fspath(source), max_pixels)
+        return _from_path(os.fspath(source), max_pixels, at_least)
     import numpy
 
     if not isinstance(source, numpy.ndarray):
@@ -68,7 +72,7 @@ def _unknown(source: object) -> ImageError:
     )
 
 
-def _from_path(path: str, max_pixels: int) -> Picture:
+def _from_path(path: str, max_pixels: int, at_least: AtLeast | None) -> Picture:
     name = repr(path)
     if path.startswith(("http://", "https://", "data:")):
         raise ImageError(
@@ -81,7 +85,7 @@ def _from_path(path: str, max_pixels: int) -> Picture:
         if not S_ISREG(mode):
             raise ImageError(f"{name} is a device or a pipe", expected="an image file", todo="pass its bytes instead")
         with Path(path).open("rb") as stream:
-            return _from_stream(stream, name, max_pixels)
+            return _from_stream(stream, name, max_pixels, at_least)
     except FileNotFoundError as error:
         raise ImageError(f"{name} does not exist", expected="an image file", todo="check the spelling") from error
     except PermissionError as error:
@@ -92,13 +96,16 @@ def _from_path(path: str, max_pixels: int) -> Picture:
         raise ImageError(f"{name} cannot be read: {error}", expected="an image file", todo=todo) from error
 
 
-def _from_stream(stream: BinaryIO, name: str, max_pixels: int) -> Picture:
+def _from_stream(stream: BinaryIO, name: str, max_pixels: int, at_least: AtLeast | None) -> Picture:
     head = stream.read(sniff.HEAD)
     stream.seek(0)
     if not head:
         raise ImageError(f"{name} is empty", expected="an image file", todo="fetch it again, or leave it out")
     with quiet(), _open(stream, name, head) as image:
-        return _picture(image, name, max_pixels)
+        _check_size(image, name, max_pixels)
+        full = image.size
+        reduced = at_least is not None and reduce(image, stream, at_least)
+        return _picture(image, name, own=True, full=full if reduced else None)
 
 
 def _open(stream: BinaryIO, name: str, head: bytes) -> Image.Image:
@@ -128,7 +135,7 @@ def _opened(stream: BinaryIO) -> Image.Image:
         return Image.open(stream, formats=[kind for kind in FORMATS if kind in Image.OPEN])
 
 
-def _picture(image: Image.Image, name: str, max_pixels: int) -> Picture:
+def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
     width, height = image.size
     if width * height > max_pixels:
         raise TooLarge(
@@ -140,14 +147,19 @@ def _picture(image: Image.Image, name: str, max_pixels: int) -> Picture:
         raise ImageError(
             f"{name} is {width} x {height}: it has no pixels", expected="at least one pixel", todo="leave it out"
         )
+
+
+def _picture(image: Image.Image, name: str, *, own: bool = False, full: tuple[int, int] | None = None) -> Picture:
+    """Decode what was opened, here if it is ``own``; ``full``: (width, height) of its file, where it is reduced."""
     high_byte = _cuts_to_high_byte(image)
     try:
         image.load()
     except Exception as error:  # a decoder may raise anything on damaged data
         raise _damaged(name, error) from error
     orientation, doubts = _orientation(image)
-    rgb, losses = to_rgb(image, name, high_byte=high_byte)
-    return Picture(rgb, orientation, rgb.width, rgb.height, (*_frames(image), *doubts, *losses))
+    own = own and isinstance(image, JpegImagePlugin.JpegImageFile)  # a format whose other frames share no memory
+    rgb, losses = to_rgb(image, name, high_byte=high_byte, own=own)
+    return Picture(rgb, orientation, *(full or rgb.size), (*_frames(image), *doubts, *losses))
 
 
 def _damaged(name: str, error: Exception) -> ImageError:

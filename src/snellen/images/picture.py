@@ -22,7 +22,8 @@ UPRIGHT = {
 class Picture:
     """Pixels as stored, with the EXIF orientation beside them rather than applied.
 
-    ``rgb`` is a loaded Pillow image of mode RGB, ``width`` x ``height`` pixels. ``orientation`` is 1 to 8.
+    ``rgb`` is a loaded Pillow image of mode RGB, ``width`` x ``height`` pixels as its file has them, or fewer where
+    that was asked for. ``orientation`` is 1 to 8.
     ``notes`` names, in words, everything the file held that the pixels no longer do, and every assumption made.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -27,6 +28,12 @@ from snellen.zoo import Named
 from snellen.zoo.conventions import UNPOOLED, config_for, recipe_for
 from snellen.zoo.labels import imagenet1k
 
+OWN = "own"
+"""Stands for the model's own recipe, before steps that are to be changed in it."""
+
+CHANGES = (["pool"], ["dct"])
+"""The steps that may follow the name of a recipe."""
+
 
 def load(
     name: PathName,
@@ -41,8 +48,8 @@ def load(
 
     ``name`` is a timm name, a Hugging Face id, an original name, or the path of a checkpoint. ``weights`` is a file, a
     folder, a hub id, ``modelscope:org/name``, or ``seed:N`` for drawn weights that mean nothing; without it they are
-    looked for under the name. ``recipe`` is a recipe's text or another name whose recipe to use. At most the weights in
-    ``dtype`` and the tensors of one rule are in memory.
+    looked for under the name. ``recipe`` is a recipe's text or another name whose recipe to use; "own | pool cls" is
+    the model's own with another step. At most the weights in ``dtype`` and the tensors of one rule are in memory.
 
     Raises UnknownName, Unavailable (device, dtype, weights), CheckpointError or RecipeError; see ``snellen.errors``.
     """
@@ -57,8 +64,9 @@ def load(
     with opened(asked.weights, revision) as source:
         identity = identify(source, asked.name)
         own = own_recipe(identity, source)
-        chosen, config = choose_recipe(recipe or own.value, identity.config)
-        choices = (*asked.choices, *source.choices, *identity.choices, *((own,) if recipe is None else ()))
+        text, based = based_on(recipe, own)
+        chosen, config = choose_recipe(text, identity.config)
+        choices = (*asked.choices, *source.choices, *identity.choices, *based)
         spelled = identity.spelling.plan(config)
         ignored = check(spelled, source.tensors, source.where).ignored
         encoder = _empty(config, place, dtype)
@@ -75,14 +83,27 @@ def load(
     return Model(encoder, chosen, record, _labels(identity, config))
 
 
+def based_on(recipe: str | None, own: Choice) -> tuple[str, tuple[Choice, ...]]:
+    """Return the recipe that is meant, the model's own for ``own`` or nothing, and how that one was chosen."""
+    base, *changes = (recipe or OWN).split("|")
+    if base.strip() != OWN:
+        return recipe or "", ()
+    if not changes:
+        return own.value, (own,)
+    text = _changed(own.value, changes)
+    asked = ", ".join(repr(change.strip()) for change in changes)
+    return text, (replace(own, value=text, reason=f"{own.reason}, with {asked} as asked for"),)
+
+
 def choose_recipe(recipe: str, config: EncoderConfig) -> tuple[Recipe, EncoderConfig]:
-    """Read a recipe, given as text or as the name whose recipe it is, and set the pooling it asks for.
+    """Read a recipe, given as text or as the name whose recipe it is (perhaps with changes), and set its pooling.
 
     Raises RecipeError where the encoder cannot pool so, or cannot take pixels of that size.
     """
-    if "|" not in recipe:
-        named = zoo.find(recipe)
-        recipe = recipe_for(named.variant, named.library)
+    name, *changes = recipe.split("|")
+    if all(change.split()[:1] in CHANGES for change in changes):
+        named = zoo.find(name.strip())
+        recipe = _changed(recipe_for(named.variant, named.library), changes)
     chosen = Recipe.parse(recipe)
     config = replace(config, pool=chosen.pool)
     if isinstance(config, ViTConfig):
@@ -100,6 +121,17 @@ def choose_recipe(recipe: str, config: EncoderConfig) -> tuple[Recipe, EncoderCo
         raise RecipeError("a ConvNeXt has no tanh layer (pool tanh_cls)", todo="pool cls")
     build(config).grid(torch.empty(1, 3, *chosen.size, device="meta"))
     return chosen, config
+
+
+def _changed(recipe: str, changes: Sequence[str]) -> str:
+    """Return a recipe's text with steps in the place of those it has, or where they belong; parsing checks it."""
+    steps = recipe.split("|")
+    for change in changes:
+        name = change.split()[:1]
+        kept = [step for step in steps if step.split()[:1] != name]
+        at = 1 if name == ["dct"] else len(kept)
+        steps = [*kept[:at], change, *kept[at:]]
+    return " | ".join(step.strip() for step in steps)
 
 
 def native_plan(named: Named, config: EncoderConfig) -> Plan:
@@ -124,12 +156,12 @@ def drawn_note(spec: str) -> str:
 def _drawn(named: Named, seed: int, recipe: str | None, place: Device, dtype: str) -> Model:
     """Build an encoder with drawn weights."""
     own = standard_recipe(named)
-    chosen, config = choose_recipe(recipe or own.value, seeded_config(named))
+    text, based = based_on(recipe, own)
+    chosen, config = choose_recipe(text, seeded_config(named))
     encoder = _empty(config, place, dtype)
     digest = fill(encoder, seeded_native(native_plan(named, config), seed))
     record = _record(named, chosen, place.name, dtype, Origin(kind="seed", seed=seed))
-    choices = () if recipe else (own,)
-    return Model(encoder, chosen, replace(record, digest=digest, choices=choices, notes=(drawn_note(f"seed:{seed}"),)))
+    return Model(encoder, chosen, replace(record, digest=digest, choices=based, notes=(drawn_note(f"seed:{seed}"),)))
 
 
 def _empty(config: EncoderConfig, place: Device, dtype: str) -> Encoder:

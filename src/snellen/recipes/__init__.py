@@ -7,6 +7,8 @@ Read from left to right. What the pixels are when a step meets them decides how 
 
 =====================================  ==============================================================================
 ``stored`` or ``upright``              first: leave the EXIF orientation alone, or apply it
+``dct N``                              second, if at all: a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, as long
+                                       as both sides stay at least N times what the first resize makes of them
 ``shortest_edge N FILTER``             resize, keeping the aspect ratio, until the shorter side is N pixels
 ``squash H [W] FILTER``                resize to exactly H x W pixels
 ``center_crop H [W] [floor]``          cut H x W out of the middle; pad with black where the image is smaller.

@@ -14,7 +14,7 @@ import numpy
 from PIL import Image
 
 from snellen.errors import ImageError
-from snellen.recipes.steps import CenterCrop, Resize, Scale, ShortestEdge, Step, Tensor, Triple
+from snellen.recipes.steps import CenterCrop, Resize, Scale, ShortestEdge, Squash, Step, Tensor, Triple
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,12 +22,18 @@ if TYPE_CHECKING:
     Array = NDArray[Any]  # [3,h,w] of uint8 or float32
     Pixels = Image.Image | Array
 
+SCALES = (1, 2, 4, 8)
+"""By what a JPEG's sides may have been divided; what is left over makes one more pixel."""
+
 RESIZED_PIXELS = 1 << 26
 """Most pixels a resize may make: 200 MB of 8-bit RGB, 800 MB of float32.
 
 The shorter side at 256 that is an aspect ratio of 1024, at 518 one of 250; beyond that a photograph is a
 scan line, and a 1 x 60000 pixel file would ask for gigabytes.
 """
+
+STRIP = 1 << 18
+"""Bytes that are taken out of an image at a time: whole photographs would go through memory three times."""
 
 FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,
@@ -37,15 +43,34 @@ FILTERS = {
 }
 
 
-def run(image: Image.Image, steps: Iterable[Step]) -> Array:
+def run(image: Image.Image, steps: Iterable[Step], full: tuple[int, int] | None = None) -> Array:
     """Return ``image`` after ``steps``: [3,h,w], contiguous, uint8 unless ``Scale`` is among them, then float32.
 
-    What is returned is nobody else's.
+    ``full``: (height, width) of what ``image`` is a reduced decoding of; the first resize makes of it what it would
+    have made of that. What is returned is nobody else's.
     """
     pixels: Pixels = image
     for step in steps:
-        pixels = _one(pixels, step)
+        if isinstance(step, (Squash, ShortestEdge)):
+            pixels, full = _resize(pixels, step, full), None
+        else:
+            pixels = _one(pixels, step)
     return numpy.ascontiguousarray(_array(pixels))
+
+
+def least(steps: Iterable[Step], factor: int, height: int, width: int, *, turned: bool) -> tuple[int, int] | None:
+    """Return ``factor`` times the (height, width) that the first resize makes of a file's; None where it refuses it.
+
+    ``turned``: the file may yet be turned, and it is not known which way.
+    """
+    first = next(step for step in steps if isinstance(step, (Squash, ShortestEdge)))
+    try:
+        sides = resized(first, height, width)
+    except ImageError:
+        return None  # to be raised when the pixels are known to be good
+    if turned and isinstance(first, Squash):
+        sides = (max(sides), max(sides))
+    return factor * sides[0], factor * sides[1]
 
 
 def standardise(pixels: NDArray[numpy.float32], mean: Triple | None, std: Triple | None) -> NDArray[numpy.float32]:
@@ -77,20 +102,24 @@ def resized(step: Resize, height: int, width: int) -> tuple[int, int]:
     return (longer, step.length) if width <= height else (step.length, longer)
 
 
-def _one(pixels: Pixels, step: Step) -> Pixels:
+def _one(pixels: Pixels, step: Tensor | Scale | CenterCrop) -> Pixels:
     if isinstance(step, Tensor):
         return _array(pixels)
     if isinstance(step, Scale):
         return _scale(_array(pixels))
-    if isinstance(step, CenterCrop):
-        return _crop(pixels, step)
-    return _resize(pixels, step)
+    return _crop(pixels, step)
 
 
 def _array(pixels: Pixels) -> Array:
-    if isinstance(pixels, Image.Image):
-        return numpy.asarray(pixels).transpose(2, 0, 1).copy()  # [h, w, 3] -> [3, h, w]
-    return pixels
+    """Return pixels as numbers [3,h,w]; those of an image lie in memory as [h,w,3], which torch resizes fastest."""
+    if not isinstance(pixels, Image.Image):
+        return pixels
+    made = numpy.empty((pixels.height, pixels.width, 3), numpy.uint8)
+    rows = max(1, STRIP // (3 * pixels.width))
+    for top in range(0, pixels.height, rows):
+        part = pixels.crop((0, top, pixels.width, min(top + rows, pixels.height)))
+        made[top : top + rows] = numpy.asarray(part)
+    return made.transpose(2, 0, 1)
 
 
 def _scale(pixels: Array) -> Array:
@@ -106,16 +135,24 @@ def _size(pixels: Pixels) -> tuple[int, int]:
     return pixels.shape[-2], pixels.shape[-1]
 
 
-def _resize(pixels: Pixels, step: Resize) -> Pixels:
+def _resize(pixels: Pixels, step: Resize, full: tuple[int, int] | None) -> Pixels:
     old = _size(pixels)
-    height, width = resized(step, *old)
+    height, width = resized(step, *(full or old))
     if (height, width) == old:
         return pixels
+    covered = None if full is None else _covered(old, full)
     if isinstance(pixels, Image.Image):
-        return pixels.resize((width, height), FILTERS[step.filter])
+        box = covered and (0, 0, covered[1], covered[0])
+        return pixels.resize((width, height), FILTERS[step.filter], box=box)
     from snellen.recipes import tensors
 
-    return tensors.resize(pixels, step, height, width)
+    return tensors.resize(pixels, step, height, width, covered)
+
+
+def _covered(old: tuple[int, int], full: tuple[int, int]) -> tuple[float, float]:
+    """Return how many of the reduced pixels (height, width) the file fills: the last of them need not be full."""
+    scale = max(scale for scale in SCALES if tuple(-(-side // scale) for side in full) == old)
+    return full[0] / scale, full[1] / scale
 
 
 def _crop(pixels: Pixels, step: CenterCrop) -> Pixels:

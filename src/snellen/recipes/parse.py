@@ -1,7 +1,7 @@
 """Read the text of a recipe into its parts, or say which step is wrong and what it should be.
 
 In: text. Out: ``Parts``. The order of the steps carries meaning, so it is checked here once and for all:
-orientation, resizes and crops with ``tensor`` and ``scale`` between them, then mean and std, then pool.
+orientation, ``dct``, resizes and crops with ``tensor`` and ``scale`` between them, then mean and std, then pool.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ from snellen.recipes.steps import (
 )
 
 POOLS: tuple[Pool, ...] = get_args(Pool)
+LARGEST_DCT = 16
 LONGEST_SIDE = 16_384
 """Longest side a recipe may ask for: far above any encoder's, and far below what a slip of the finger can cost."""
 
 AGAIN = "write the step so, or take the whole recipe of a model by its name"
 
-ORDER = ("stored", "upright", "tensor", "scale", "mean", "std", "pool")
+ORDER = ("stored", "upright", "dct", "tensor", "scale", "mean", "std", "pool")
 GEOMETRY = ("shortest_edge", "squash", "center_crop")
-STEPS = ("stored", "upright", *GEOMETRY, "tensor", "scale", "mean", "std", "pool")
+STEPS = ("stored", "upright", "dct", *GEOMETRY, "tensor", "scale", "mean", "std", "pool")
 
 
 @dataclass
@@ -41,6 +42,7 @@ class Parts:
     """What a text was read into; ``Recipe`` freezes it."""
 
     upright: bool = False
+    dct: int | None = None
     steps: list[Step] = field(default_factory=list)
     mean: Triple | None = None
     std: Triple | None = None
@@ -76,6 +78,8 @@ def parse(text: str) -> Parts:
     for place in places:
         READERS[place.words[0]](place, parts)
     _check_size(parts)
+    if parts.dct is not None:
+        _check_reduced(places[1], parts.steps)
     return parts
 
 
@@ -118,6 +122,10 @@ def _check_order(places: list[_Place]) -> None:
         if rank >= 0:
             reached, before = rank, place
     names = [place.words[0] for place in places]
+    if "dct" in names[2:]:
+        raise places[names.index("dct")].wrong(
+            "out of place: it says how files are decoded", expected="'dct' right after 'stored' or 'upright'"
+        )
     for needed in ("scale", "pool", *(["mean", "std"] if {"mean", "std"} & set(names) else [])):
         if needed not in names:
             raise RecipeError(f"the recipe has no step {needed!r}", expected=_example(needed), todo=f"add {needed!r}")
@@ -129,6 +137,22 @@ def _check_size(parts: Parts) -> None:
             "the recipe leaves the size of the pixels open",
             expected="'squash H W FILTER' or 'center_crop H W' as the last resize or crop",
             todo="add a center_crop",
+        )
+
+
+def _check_reduced(place: _Place, steps: list[Step]) -> None:
+    first = next(step for step in steps if isinstance(step, (Squash, ShortestEdge, CenterCrop)))
+    if isinstance(first, CenterCrop):
+        raise place.wrong(
+            f"'{first}' before any resize cuts pixels of the whole file out",
+            expected="a resize as the first step that changes the size",
+            todo="leave 'dct' out",
+        )
+    if first.aliased:
+        raise place.wrong(
+            f"'{first}' takes single pixels of the whole file, which a reduced one does not have",
+            expected="a first resize without 'aliased'",
+            todo="leave 'dct' out",
         )
 
 
@@ -149,6 +173,14 @@ def _orientation(place: _Place, parts: Parts) -> None:
 def _plain(place: _Place) -> None:
     if len(place.words) > 1:
         raise place.wrong("nothing may follow the name", expected=repr(place.words[0]))
+
+
+def _dct(place: _Place, parts: Parts) -> None:
+    form = f"'dct N', N a whole number from 1 to {LARGEST_DCT}"
+    numbers = [int(word) for word in place.words[1:] if word.isascii() and word.isdecimal() and len(word) < 3]
+    if len(place.words) != 2 or not numbers or not 1 <= numbers[0] <= LARGEST_DCT:
+        raise place.wrong("a JPEG stays so many times larger than the first resize makes it", expected=form)
+    parts.dct = numbers[0]
 
 
 def _tensor(place: _Place, parts: Parts) -> None:
@@ -245,6 +277,7 @@ def _pool(place: _Place, parts: Parts) -> None:
 READERS: dict[str, Callable[[_Place, Parts], None]] = {
     "stored": _orientation,
     "upright": _orientation,
+    "dct": _dct,
     "squash": _squash,
     "shortest_edge": _shortest_edge,
     "center_crop": _center_crop,

@@ -14,11 +14,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def resize(pixels: NDArray[Any], step: Resize, height: int, width: int) -> NDArray[Any]:
-    """Resize [3,h,w] of uint8 or float32; the dtype stays."""
+def resize(
+    pixels: NDArray[Any], step: Resize, height: int, width: int, covered: tuple[float, float] | None = None
+) -> NDArray[Any]:
+    """Resize [3,h,w] of uint8 or float32; the dtype stays.
+
+    ``covered``: how much of (h, w) is taken, from the left and the top; nearly all of it.
+    """
+    old = pixels.shape[-2:]
+    size: tuple[int, int] | None = (height, width)
+    scales = None
+    if covered is not None and covered != old:
+        # torch rounds side x scale down to get the new side: by a hair more it cannot miss it.
+        size, scales = None, tuple(new / side * (1 + 1e-9) for new, side in zip((height, width), covered, strict=True))
     made = functional.interpolate(
         torch.from_numpy(pixels)[None],
-        (height, width),
+        size,
+        scale_factor=scales,
         mode=step.filter,
         align_corners=False,
         antialias=not step.aliased,

@@ -64,6 +64,9 @@ class Feeds(Protocol):
     def apply_orientation(self) -> bool:
         """Whether the EXIF orientation is applied."""
 
+    def at_least(self, height: int, width: int) -> tuple[int, int] | None:
+        """Return how small, in (height, width), a file of so many pixels may be decoded; None: in full."""
+
     def array(self, picture: Picture) -> NDArray[Any]:
         """Return the pixels [3, h, w]."""
 
@@ -78,6 +81,10 @@ class EightBit:
     def apply_orientation(self) -> bool:
         """Whether the EXIF orientation is applied."""
         return self.whole.apply_orientation
+
+    def at_least(self, height: int, width: int) -> tuple[int, int] | None:
+        """Return how small a file may be decoded, as the whole recipe says."""
+        return self.whole.at_least(height, width)
 
     def array(self, picture: Picture) -> NDArray[Any]:
         """Return the pixels [3, h, w] of uint8."""

@@ -1,0 +1,131 @@
+"""Fill a store: list the inputs, have an engine do the parts, write the manifest.
+
+In: an order, an engine, and somebody who watches. Out: a store that is finished, or can be gone on with by the same
+order. The order of things is all there is here: what is lost by a death between two lines is nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from snellen.embed.sources import Reader, expand
+from snellen.embed.spent import Progress
+from snellen.errors import SnellenError
+from snellen.records.store import Manifest, PartRecord
+from snellen.store import RunState, Writer
+
+if TYPE_CHECKING:
+    from snellen.embed.engines import Engine
+
+SNELLEN, CLIP = "snellen", "clip-retrieval"
+LAYOUTS = (SNELLEN, CLIP)
+
+FAILED = ("broken", "missing", "too_large")
+"""The outcomes of inputs that have no vector."""
+
+
+class TooManyErrors(SnellenError):
+    """More inputs failed than the run was allowed; what was done is kept."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a store is to be filled with."""
+
+    folder: Path
+    sources: tuple[str, ...]
+    command: str  # what a person types to go on with it
+    shard: tuple[int, int] | None = None  # which part of all: i of n
+    layout: str = SNELLEN
+    max_errors: int | None = None
+    part_rows: int | None = None  # None: as many as suit the number of inputs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watching:
+    """Who is told what happens."""
+
+    say: Callable[[str], None]
+    begin: Callable[[int, Counter[str]], None]  # how many inputs, and what became of those that were done before
+    add: Callable[[Progress], None]
+
+
+@dataclass(slots=True)
+class Filled:
+    """What came of it; ``manifest`` is None where other shards are still to come."""
+
+    run: RunState
+    counts: Counter[str] = field(default_factory=Counter)
+    manifest: Manifest | None = None
+    missing: int = 0  # parts that others are to do
+
+    @property
+    def failed(self) -> int:
+        """How many inputs have no vector."""
+        return sum(self.counts[status] for status in FAILED)
+
+
+def fill(order: Order, engine: Engine, stdin: BinaryIO, watching: Watching) -> Filled:
+    """Do all that is still to do.
+
+    Raises UsageError where the folder is no store, is another encoder's, or is in use; TooManyErrors; Unavailable where
+    the disk refuses; and what the engine raises. The same order then goes on with it.
+    """
+    with Writer.open(order.folder, engine.identity, shard=order.shard) as writer:
+        run = _begun(order, writer, stdin, watching)
+        filled = Filled(run)
+        for part in writer.done(run):
+            if part.number in _share(run, order.shard):
+                filled.counts.update(part.counts)
+        watching.begin(sum(len(run.span(number)) for number in _share(run, order.shard)), filled.counts.copy())
+        for event in engine.run(str(order.folder), writer.todo(run)):
+            if isinstance(event, PartRecord):
+                continue
+            filled.counts.update(event.counts)
+            filled.counts.update(event.found)
+            watching.add(event)
+            _check(filled, order)
+        filled.missing = run.parts - sum(1 for _ in writer.done(run))
+        if order.shard is None:
+            filled.manifest = writer.finish()
+            if order.layout == CLIP:
+                writer.clip_layout()
+    return filled
+
+
+def _begun(order: Order, writer: Writer, stdin: BinaryIO, watching: Watching) -> RunState:
+    """Return the run to do: the one that was not finished, or a new one, whose inputs are listed."""
+    before = writer.unfinished
+    if before is None:
+        watching.say("listing the inputs")
+    with Reader() as reader:
+        inputs = expand(order.sources, stdin, watching.say)
+        run = writer.begin(order.sources, inputs, reader.stat, command=order.command, part_rows=order.part_rows)
+    if before is not None:
+        done = sum(part.rows for part in writer.done(run))
+        watching.say(f"going on with run {run.number}, begun {run.started}: {done:,} of {run.rows:,} inputs are done")
+    else:
+        present = f"; {run.present:,} are in the store already" if run.present else ""
+        watching.say(f"{run.rows:,} inputs in {run.parts:,} parts{present}")
+    return run
+
+
+def _share(run: RunState, shard: tuple[int, int] | None) -> range:
+    """Return the numbers of the parts of one shard, as ``Writer.todo`` deals them out."""
+    index, count = shard or (0, 1)
+    return run.numbers[index::count]
+
+
+def _check(filled: Filled, order: Order) -> None:
+    if order.max_errors is not None and filled.failed > order.max_errors:
+        raise TooManyErrors(
+            f"{filled.failed:,} inputs could not be embedded",
+            expected=f"at most {order.max_errors:,} (--max-errors)",
+            todo="look at the messages above; the same command with a higher --max-errors goes on where it stopped",
+        )

@@ -1,0 +1,298 @@
+"""Ray does the parts of a run: on this machine, or on all machines of a cluster.
+
+In: a job, and the address of a cluster. Out: an engine, as ``embed.engines`` has them: what the vectors are, and then
+the progress of the run. The store is that of a local run, row for row: a part is the unit of work here, too, and the
+machine that does it writes it straight into the store, which all machines must see.
+
+A worker may die at any time. Its part goes on from its journal with another worker; only a part whose workers die
+three times at the same place ends the run.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import secrets
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from snellen.embed import ray_driver
+from snellen.embed.ray_driver import Answer, Failed, Note, Over, Plan, Ready
+from snellen.embed.ray_worker import LOCKED_S, Begun, Moved, Place, answered
+from snellen.embed.spent import Progress
+from snellen.errors import MissingPackage, SnellenError, UsageError
+from snellen.records import ModelRecord
+from snellen.records.store import Identity, PartRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from snellen.embed.worker import Job
+
+LIVES = 3
+"""Workers that a part may cost at one place: two may be bad luck."""
+
+LOOK_S = 0.5
+"""How often it is looked whether a silent process is still alive."""
+
+END_S = 20.0
+"""How long Ray may take to stop."""
+
+LONGEST = 40
+"""Characters of a temporary folder in which Ray's sockets still find room: the name of a socket has at most 107."""
+
+Event = Progress | PartRecord
+
+
+def address(engine: str) -> str | None:
+    """Return the address in an engine's name, ``ray:ADDRESS``, or RAY_ADDRESS; None: Ray is to be started here.
+
+    Raises UsageError for any other engine, and for the address of a Ray client.
+    """
+    name, colon, given = engine.partition(":")
+    if name != "ray" or (colon and not given):
+        raise UsageError(f"there is no engine {engine!r}", expected="ray, or ray:ADDRESS", todo="--engine ray")
+    found = given if colon else os.environ.get("RAY_ADDRESS")
+    if found and "//" in found:
+        raise UsageError(
+            f"{found!r} is the address of a Ray client or a web page, and snellen drives Ray from within the cluster",
+            expected="host:port, as 'ray start' prints it",
+            todo="give the command on a machine of the cluster ('ray job submit' does), as --engine ray:host:port",
+        )
+    return found or None
+
+
+class OnRay:
+    """The engine; ``tell`` is given what a person may want to know meanwhile.
+
+    Raises MissingPackage without Ray, UsageError for a device that it cannot give, Unavailable where the cluster cannot
+    be reached or has no room, and what opening the encoder raises.
+    """
+
+    def __init__(
+        self, job: Job, *, address: str | None, workers: int | None = None, tell: Callable[[str], None] = lambda _: None
+    ) -> None:
+        _installed()
+        kind = ray_driver.kind_of(job.asked.device)
+        self._job = replace(job, asked=replace(job.asked, device=kind))
+        self._address, self._workers, self._tell = address, workers, tell
+        self._driver = self._start(None)
+        try:
+            ready = self._driver.message()
+            if not isinstance(ready, Ready):
+                raise SnellenError(f"Ray answered with {ready!r}", todo="this is a fault in snellen")
+        except BaseException:
+            self._driver.stop()
+            raise
+        self.identity: Identity = ready.identity
+        self.records: tuple[ModelRecord, ...] = (ready.record,)
+
+    def run(self, folder: str, run: int, parts: Iterable[int]) -> Iterator[Event]:
+        """Do the parts, in any order; the first error of a worker ends the run, and what was committed stays."""
+        left = set(parts)
+        sign = Path(folder).absolute() / ".snellen" / f"ray-{secrets.token_hex(8)}"
+        lives = Lives()
+        try:
+            sign.write_text(sign.name, encoding="ascii")
+            place = _place(sign, run, min(left, default=None))
+            while left:
+                over = yield from self._round(place, left, lives)
+                lives.check(left, over)
+                if left:
+                    self._tell(f"{lives.lost(left)}; the work goes on from the journals")
+                    self._driver.stop()
+                    self._driver = self._start(self.identity)
+        finally:
+            sign.unlink(missing_ok=True)
+
+    def __enter__(self) -> OnRay:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._driver.stop()
+
+    def _start(self, identity: Identity | None) -> Driver:
+        return Driver(self._job, self._address, self._workers, identity)
+
+    def _round(self, place: Place, left: set[int], lives: Lives) -> Generator[Event, None, Over]:
+        """Give out what is left, and take the finished parts out of it."""
+        lives.begin()
+        self._driver.send((place, sorted(left)))
+        while True:
+            message = self._driver.message()
+            if isinstance(message, Over):
+                return message
+            if isinstance(message, Note):
+                self._tell(message.text)
+            elif isinstance(message, Begun):
+                lives.begun(message)
+            elif isinstance(message, Answer):
+                record = answered(message.text)
+                left.discard(record.number)
+                lives.moved = True
+                yield record
+            elif isinstance(message, Moved):
+                yield lives.news(message)
+
+
+@dataclass(slots=True)
+class _Life:
+    """How often workers began a part where they begin it now."""
+
+    last: Begun
+    times: int = 1
+
+
+class Lives:
+    """What is known of the parts under way: the workers that each has cost at one place, and what was told of it.
+
+    ``moved``: whether anything was done in this round.
+    """
+
+    def __init__(self) -> None:
+        self.moved = False
+        self._parts: dict[int, _Life] = {}
+        self._round: set[int] = set()
+        self._told: dict[int, Counter[str]] = {}
+
+    def begin(self) -> None:
+        """Begin a round."""
+        self.moved = False
+        self._round.clear()
+
+    def begun(self, event: Begun) -> None:
+        """Note that a worker takes up a part."""
+        self._round.add(event.part)
+        life = self._parts.get(event.part)
+        if life is None or event.rows_done > life.last.rows_done:
+            self._parts[event.part] = _Life(event)
+        else:
+            self._parts[event.part] = _Life(event, life.times + 1)
+
+    def news(self, message: Moved) -> Progress:
+        """Return what is new of a part's progress: what a later worker found done is mostly told already."""
+        self.moved = True
+        progress, told = message.progress, self._told.setdefault(message.part, Counter())
+        found = Counter(progress.found) - told
+        told += found + Counter(progress.counts)
+        return replace(progress, found=dict(found))
+
+    def check(self, left: Collection[int], over: Over) -> None:
+        """Raise SnellenError where it makes no sense to go on with what is left."""
+        for number in sorted(self._round & set(left)):
+            life = self._parts[number]
+            if life.times >= LIVES:
+                raise _deadly(life)
+        if left and not self.moved and (over.why or not self._round):
+            raise SnellenError(
+                f"one worker after the other died, and none did anything: {over.why or self.lost(left)}",
+                expected="workers that live long enough to embed a batch",
+                todo="look into Ray's logs of the workers and the systems' logs: memory, the device, its driver",
+            )
+
+    def lost(self, left: Collection[int]) -> str:
+        """Say whose workers died in this round."""
+        begun = sorted(self._round & set(left))
+        named = ", ".join(f"part {number} ({self._parts[number].last.where})" for number in begun[:5])
+        more = f" and {len(begun) - 5} more" if len(begun) > 5 else ""
+        return f"a worker died at {named}{more}" if begun else "no worker took up a part"
+
+
+class Driver:
+    """The process that drives Ray, and the way to talk to it."""
+
+    def __init__(self, job: Job, address: str | None, workers: int | None, identity: Identity | None) -> None:
+        # The name of a socket has to fit: see LONGEST.
+        at = None if len(tempfile.gettempdir()) <= LONGEST else "/tmp"
+        self._folder = tempfile.mkdtemp(prefix="ray-", dir=at)
+        plan = Plan(job=job, address=address, workers=workers, folder=self._folder, token=secrets.token_hex(32))
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=ray_driver.drive, args=(theirs, plan, identity), name="ray driver")
+        try:
+            self._process.start()
+        except BaseException:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
+        theirs.close()
+
+    def send(self, order: tuple[Place, list[int]] | None) -> None:
+        """Send what is to be done next."""
+        self._pipe.send(order)
+
+    def message(self) -> Any:
+        """Return the next message; raise the error it is, or one that says that the process died."""
+        while not self._pipe.poll(LOOK_S):
+            if not self._process.is_alive() and not self._pipe.poll():
+                raise self._died()
+        try:
+            message = self._pipe.recv()
+        except EOFError:
+            raise self._died() from None
+        if isinstance(message, Failed):
+            raise SnellenError(message.seen, expected=message.expected, todo=message.todo)
+        return message
+
+    def stop(self) -> None:
+        """End the process, and Ray if it was started for it; what workers have committed is in the store."""
+        if self._process.pid is not None:
+            self._process.terminate()
+            self._process.join(END_S)
+            if self._process.is_alive():
+                self._process.kill()
+                self._process.join()
+        self._pipe.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _died(self) -> SnellenError:
+        self._process.join(END_S)
+        lines = _lines(Path(self._folder, "driver.log"))
+        said = f"; it wrote last: {lines[-1]}" if lines else ""
+        return SnellenError(
+            f"the process that drives Ray died (exit code {self._process.exitcode}){said}",
+            todo="run the command again: it goes on where the store is; the system's log may say why",
+        )
+
+
+def _installed() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("ray") is None:
+        raise MissingPackage("the engine ray needs the package ray", todo="pip install 'snellen[ray]'")
+
+
+def _place(sign: Path, run: int, part: int | None) -> Place:
+    """Return how a machine tells that it sees this store, and an image of a part that is still to be embedded."""
+    from snellen.store import part_writer
+
+    folder, item = sign.parent.parent, None
+    if part is not None:
+        with part_writer(folder, part, wait=LOCKED_S) as writer:
+            item = next((item for _, item in writer.inputs), None)
+    image = None if item is None or item.kind == "url" or not os.path.exists(item.place) else item.place
+    return Place(folder=str(folder), run=run, sign=str(sign), content=sign.name, image=image, directory=os.getcwd())
+
+
+def _deadly(life: _Life) -> SnellenError:
+    last = life.last
+    if last.next_id is None:
+        where = "after its last image, when its file was written"
+    else:
+        where = f"at or shortly behind image {last.next_id}, {last.next_path!r}"
+    return SnellenError(
+        f"part {last.part} ended {life.times} workers, each time {where} (the last one: {last.where})",
+        expected="images that do not bring down the process that decodes them, and enough memory",
+        todo="look into the system's log (out of memory?) and try that image alone; the other parts are kept",
+    )
+
+
+def _lines(log: Path) -> list[str]:
+    try:
+        return [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    except OSError:
+        return []
