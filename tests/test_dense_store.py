@@ -30,7 +30,7 @@ from snellen.embed.patches import begin, pca, reduce, room
 from snellen.embed.patches import layout as layouts
 from snellen.embed.patches import part as part_module
 from snellen.embed.patches.engine import DenseEngine, given
-from snellen.embed.patches.first import prepare
+from snellen.embed.patches.first import settle, start
 from snellen.embed.patches.layout import Given, Layout, grid_of, layout_of
 from snellen.embed.patches.part import DensePart, Lost
 from snellen.embed.patches.reader import Dense
@@ -382,6 +382,21 @@ def test_every_encoder_gives_its_patches_and_the_vectors_of_plain_embed(npu, cas
             np.testing.assert_allclose(np.concatenate([cells for _, cells in found]), expected, rtol=1e-4, atol=1e-4)
         shifted = np.roll(patches.reshape(len(patches), -1, patches.shape[-1]), 1, axis=1).reshape(patches.shape)
         assert np.abs(shifted - patches).max() > 0.01  # a prefix token taken for the first patch would be seen
+
+
+def test_a_grid_that_is_no_square_keeps_its_rows():
+    text = "stored | squash 32 64 bicubic | scale | mean 0 0 0 | std 1 1 1 | pool patch_mean"
+    with opened("dinov3") as square:
+        model = replace(square, record=replace(square.record, recipe=text))
+        high, wide = given(model).patches
+        assert wide == 2 * high
+        batches = batches_for(model)
+        patches = expected_patches("dinov3", model, batches)
+        engine = DenseEngine(model, layout_of(Spec(), given(model), model.record))
+        found = np.concatenate([cells for _, cells in engine.outputs(batches)])
+        np.testing.assert_allclose(found, patches, atol=1e-5)
+        turned = patches.reshape(len(patches), wide, high, -1).transpose(0, 2, 1, 3)
+        assert np.abs(found - turned).max() > 0.01
 
 
 @pytest.fixture(scope="module")
@@ -783,7 +798,7 @@ def test_a_projection_is_fitted_on_the_first_images_once(images, tmp_path, monke
                 read.append(item)
                 yield item
 
-        settled, components = prepare(folder, layout, model, listed(), batch_size=2, workers=1)
+        settled, components = settle(folder, layout, model, listed(), workers=1)
         assert (settled.projection.images, settled.projection.cells) == (3, 3)  # one cell of 2 x 2 patches each
         assert components.sha256 == settled.projection.sha256
         pixel_list = [model.recipe.array(snellen.images.decode(item.place)) for item in images if item is not images[1]]
@@ -791,7 +806,7 @@ def test_a_projection_is_fitted_on_the_first_images_once(images, tmp_path, monke
         expected = pca.fit(list(reference_average(patches, 2)), 2)
         np.testing.assert_allclose(components.mean, expected.mean, atol=1e-4)
         before = held(folder)
-        again, same = prepare(folder, layout, model, iter(()), batch_size=2, workers=1)
+        again, same = settle(folder, layout, model, iter(()), workers=1)
         assert (again, same.sha256) == (settled, components.sha256)
         assert held(folder) == before
     file = folder / "dense/pca.npz"
@@ -807,6 +822,31 @@ def test_a_projection_is_fitted_on_the_first_images_once(images, tmp_path, monke
             begin.opened(folder, settled)
 
 
+def test_a_run_begins_with_a_yes_and_only_once(images, tmp_path):
+    folder, spec = tmp_path / "store", Spec.parse("pca2,float16")
+    needs: list[room.Room] = []
+
+    def no(needed: room.Room) -> None:
+        room.agree(needed, yes=False, ask=None)
+
+    with opened("dinov3") as model, Writer.open(folder, dense_fill.IDENTITY) as writer:
+        state = writer.begin(["x"], images, lambda _: None)
+        with pytest.raises(UsageError, match="for 6 images"):
+            start(folder, state, spec, model, no, workers=1)
+        assert not (folder / "dense").exists()
+        with pytest.raises(UsageError, match="for 6 images"):  # asked again
+            start(folder, state, spec, model, no, workers=1)
+        start(folder, state, spec, model, needs.append, workers=1)
+        assert [needed.images for needed in needs] == [6]
+        found = layouts.find(folder)
+        assert (found.projection.images, found.spec) == (5, "pca2,float16")
+        with DensePart(folder, 0, found, ids=state.span(0), done=0):
+            pass
+        start(folder, state, spec, model, no, workers=1)  # goes on with a part that was begun
+        with pytest.raises(UsageError, match="has pca2,float16"):
+            start(folder, state, Spec(), model, needs.append, workers=1)
+
+
 def test_nothing_is_encoded_where_nothing_is_projected(tmp_path):
     def never() -> Iterator[Input]:
         raise AssertionError
@@ -814,7 +854,7 @@ def test_nothing_is_encoded_where_nothing_is_projected(tmp_path):
 
     with opened("dinov3") as model:
         layout = layout_of(Spec(), given(model), model.record)
-        prepare(tmp_path, layout, model, never(), batch_size=2, workers=1)
+        settle(tmp_path, layout, model, never(), workers=1)
     assert layouts.find(tmp_path) == layout
 
 

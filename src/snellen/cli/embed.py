@@ -157,7 +157,8 @@ def _check_file(asked: Asked) -> None:
     """Refuse options that mean something for a store only."""
     usual = {"layout": "snellen", "engine": "local"}
     for name in STORE_ONLY:
-        if getattr(asked, name) not in (None, False, usual.get(name)):
+        value = getattr(asked, name)
+        if value is not None and value is not False and value != usual.get(name):
             _refuse(
                 f"--{name.replace('_', '-')} was given without a store", "-o FOLDER/", "name a folder for the output"
             )

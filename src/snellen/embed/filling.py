@@ -112,7 +112,8 @@ def _begun(order: Order, writer: Writer, stdin: BinaryIO, watching: Watching) ->
         watching.say(f"going on with run {run.number}, begun {run.started}: {done:,} of {run.rows:,} inputs are done")
     else:
         present = f"; {run.present:,} are in the store already" if run.present else ""
-        watching.say(f"{run.rows:,} inputs in {run.parts:,} parts{present}")
+        parts = "1 part" if run.parts == 1 else f"{run.parts:,} parts"
+        watching.say(f"{run.rows:,} inputs in {parts}{present}")
     return run
 
 

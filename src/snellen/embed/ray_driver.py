@@ -47,8 +47,11 @@ TICK_S = 0.3
 PATIENCE_S = 60.0
 """How long no worker may have said anything before it is told what they may be waiting for."""
 
-SPARE_DEATHS = 8
-"""Deaths of workers in one go that are borne, and two for each worker: with more, something is wrong with all parts."""
+LOST_S = 60.0
+"""How long no worker may have said anything, where a machine is lost, before its parts are given to other machines."""
+
+INIT_DEATHS = 8
+"""Workers in a row that may die before they are ready, as they do when a machine is lost just then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,9 +89,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """No part is under way any more; those without an answer had a worker that died. ``why``: if it was given up."""
-
-    why: str
+    """No part is under way any more; where a machine was lost, some may be left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,39 +297,28 @@ def _parts(ray: Any, pipe: Connection, room: Room, plan: Plan, go: Go) -> None:
     orders = Orders(job=plan.job, identity=go.identity, place=go.place, there=packages(), desk=desk)
     room = replace(room, workers=min(room.workers, len(go.parts)))
     said = Said(ray, pipe, desk, room)
-    why = ""
-    try:
-        for text in _answers(ray, room, orders, go.parts):
-            said.forward()  # what a worker said before it gave its answer
-            said.send(Answer(text))
-    except ray.exceptions.RayError as error:
-        why = str(error).strip().splitlines()[-1]
+    for text in _answers(ray, room, orders, go.parts):
+        said.forward()  # what a worker said before it gave its answer
+        said.send(Answer(text))
     said.end()
-    pipe.send(Over(why))
+    pipe.send(Over())
 
 
 def _answers(ray: Any, room: Room, orders: Orders, parts: Sequence[int]) -> Iterator[str]:
-    """Yield the answers of Ray Data's workers, in any order; a part whose worker dies has none.
+    """Yield the answers of Ray Data's workers, in any order.
 
-    Ray would do such a part again on the worker's own replacement, and wait for ever where no machine is left for it.
-    So its task is dropped, the replacement takes other parts, and the command gives the part out again.
+    Ray starts a worker that dies anew, and gives it its part again, as often as need be: who counts is the command.
     """
     context = ray.data.DataContext.get_current().copy()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    context.max_errored_blocks = SPARE_DEATHS + 2 * room.workers
     context.execution_no_progress_timeout_s = -1  # a part may take hours
+    context.max_consecutive_actor_init_deaths = INIT_DEATHS
     pool = ray.data.ActorPoolStrategy(size=room.workers, max_tasks_in_flight_per_actor=1)
     with ray.data.DataContext.current(context):
-        data = ray.data.from_items([{"part": part} for part in parts], override_num_blocks=len(parts)).map_batches(
-            Hands,
-            batch_size=1,
-            compute=pool,
-            fn_constructor_args=(orders,),
-            ray_remote_args_fn=lambda: {"max_restarts": -1, "max_task_retries": 0},
-            **_takes(room),
-        )
-        for batch in data.iter_batches(batch_size=None, prefetch_batches=0):
+        data = ray.data.from_items([{"part": part} for part in parts], override_num_blocks=len(parts))
+        told = data.map_batches(Hands, batch_size=1, compute=pool, fn_constructor_args=(orders,), **_takes(room))
+        for batch in told.iter_batches(batch_size=None, prefetch_batches=0):
             yield from map(str, batch["answer"])
 
 
@@ -361,20 +351,34 @@ class Said:
         self.forward()
 
     def _watch(self) -> None:
+        """Forward messages until the end; the main thread, which waits for answers, is ended where none can come."""
         try:
-            while not self._ended.wait(TICK_S):
+            patience = PATIENCE_S
+            while not self._ended.wait(TICK_S) and not _orphan():
                 self.forward()
-                if time.monotonic() > self._heard + PATIENCE_S:
-                    self._heard = time.monotonic() + 9 * PATIENCE_S  # and then not as often
-                    self.send(
-                        Note(
-                            f"no worker has said anything for a minute: each needs {_named(self._room)}; free are {_free(self._ray)}"
-                        )
-                    )
-        except OSError:
-            os._exit(1)  # the command is gone; Ray ends what it started for a process that is gone
-        except self._ray.exceptions.RayError:
-            pass  # the other thread sees it, too
+                silent = time.monotonic() - self._heard
+                if silent > LOST_S and self._lost():
+                    self.send(Over())
+                    break
+                if silent > patience:
+                    patience *= 2
+                    needed, free = _named(self._room), _counted(self._ray.available_resources())
+                    self.send(Note(f"no worker has said anything for a while; each needs {needed}, and free are {free}"))
+        except (OSError, self._ray.exceptions.RayError):
+            pass
+        if not self._ended.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def _lost(self) -> bool:
+        """Tell whether a machine that had workers is gone; Ray waits for it for ever."""
+        alive = {node["NodeID"] for node in self._ray.nodes() if node["Alive"]}
+        return not alive.issuperset(self._room.nodes)
+
+
+def _orphan() -> bool:
+    """Tell whether the command is gone."""
+    parent = multiprocessing.parent_process()
+    return parent is not None and not parent.is_alive()
 
 
 def _named(room: Room) -> str:

@@ -16,8 +16,8 @@ import secrets
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +30,6 @@ from snellen.records import ModelRecord
 from snellen.records.store import Identity, PartRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from snellen.embed.worker import Job
 
 LIVES = 3
@@ -101,10 +99,9 @@ class OnRay:
             sign.write_text(sign.name, encoding="ascii")
             place = _place(sign, run, min(left, default=None))
             while left:
-                over = yield from self._round(place, left, lives)
-                lives.check(left, over)
+                yield from self._round(place, left, lives)
                 if left:
-                    self._tell(f"{lives.lost(left)}; the work goes on from the journals")
+                    self._tell(f"a machine is lost; {len(left)} parts go on from their journals on the others")
                     self._driver.stop()
                     self._driver = self._start(self.identity)
         finally:
@@ -119,88 +116,56 @@ class OnRay:
     def _start(self, identity: Identity | None) -> Driver:
         return Driver(self._job, self._address, self._workers, identity)
 
-    def _round(self, place: Place, left: set[int], lives: Lives) -> Generator[Event, None, Over]:
+    def _round(self, place: Place, left: set[int], lives: Lives) -> Iterator[Event]:
         """Give out what is left, and take the finished parts out of it."""
-        lives.begin()
         self._driver.send((place, sorted(left)))
         while True:
             message = self._driver.message()
             if isinstance(message, Over):
-                return message
+                return
             if isinstance(message, Note):
                 self._tell(message.text)
             elif isinstance(message, Begun):
-                lives.begun(message)
+                if cost := lives.begun(message):
+                    self._tell(cost)
             elif isinstance(message, Answer):
                 record = answered(message.text)
                 left.discard(record.number)
-                lives.moved = True
                 yield record
             elif isinstance(message, Moved):
                 yield lives.news(message)
 
 
-@dataclass(slots=True)
-class _Life:
-    """How often workers began a part where they begin it now."""
-
-    last: Begun
-    times: int = 1
-
-
 class Lives:
-    """What is known of the parts under way: the workers that each has cost at one place, and what was told of it.
-
-    ``moved``: whether anything was done in this round.
-    """
+    """What is known of the parts under way: the workers that each has cost at one place, and what was told of it."""
 
     def __init__(self) -> None:
-        self.moved = False
-        self._parts: dict[int, _Life] = {}
-        self._round: set[int] = set()
+        self._last: dict[int, Begun] = {}
+        self._times: Counter[int] = Counter()
         self._told: dict[int, Counter[str]] = {}
 
-    def begin(self) -> None:
-        """Begin a round."""
-        self.moved = False
-        self._round.clear()
+    def begun(self, event: Begun) -> str:
+        """Note that a worker takes up a part; say so where it is not the first one.
 
-    def begun(self, event: Begun) -> None:
-        """Note that a worker takes up a part."""
-        self._round.add(event.part)
-        life = self._parts.get(event.part)
-        if life is None or event.rows_done > life.last.rows_done:
-            self._parts[event.part] = _Life(event)
-        else:
-            self._parts[event.part] = _Life(event, life.times + 1)
+        Raises SnellenError where the part has cost too many.
+        """
+        last = self._last.get(event.part)
+        if last is None or event.rows_done > last.rows_done:
+            self._times[event.part] = 0
+        self._last[event.part] = event
+        self._times[event.part] += 1
+        if self._times[event.part] > LIVES:
+            raise _deadly(event)
+        if last is None:
+            return ""
+        return f"the worker of part {event.part} died ({last.where}); it goes on behind its {event.rows_done} rows"
 
     def news(self, message: Moved) -> Progress:
         """Return what is new of a part's progress: what a later worker found done is mostly told already."""
-        self.moved = True
         progress, told = message.progress, self._told.setdefault(message.part, Counter())
         found = Counter(progress.found) - told
         told += found + Counter(progress.counts)
         return replace(progress, found=dict(found))
-
-    def check(self, left: Collection[int], over: Over) -> None:
-        """Raise SnellenError where it makes no sense to go on with what is left."""
-        for number in sorted(self._round & set(left)):
-            life = self._parts[number]
-            if life.times >= LIVES:
-                raise _deadly(life)
-        if left and not self.moved and (over.why or not self._round):
-            raise SnellenError(
-                f"one worker after the other died, and none did anything: {over.why or self.lost(left)}",
-                expected="workers that live long enough to embed a batch",
-                todo="look into Ray's logs of the workers and the systems' logs: memory, the device, its driver",
-            )
-
-    def lost(self, left: Collection[int]) -> str:
-        """Say whose workers died in this round."""
-        begun = sorted(self._round & set(left))
-        named = ", ".join(f"part {number} ({self._parts[number].last.where})" for number in begun[:5])
-        more = f" and {len(begun) - 5} more" if len(begun) > 5 else ""
-        return f"a worker died at {named}{more}" if begun else "no worker took up a part"
 
 
 class Driver:
@@ -278,14 +243,13 @@ def _place(sign: Path, run: int, part: int | None) -> Place:
     return Place(folder=str(folder), run=run, sign=str(sign), content=sign.name, image=image, directory=os.getcwd())
 
 
-def _deadly(life: _Life) -> SnellenError:
-    last = life.last
+def _deadly(last: Begun) -> SnellenError:
     if last.next_id is None:
         where = "after its last image, when its file was written"
     else:
         where = f"at or shortly behind image {last.next_id}, {last.next_path!r}"
     return SnellenError(
-        f"part {last.part} ended {life.times} workers, each time {where} (the last one: {last.where})",
+        f"part {last.part} ended {LIVES} workers one after the other, each {where}",
         expected="images that do not bring down the process that decodes them, and enough memory",
         todo="look into the system's log (out of memory?) and try that image alone; the other parts are kept",
     )

@@ -128,7 +128,7 @@ class Line:
         self._rows: deque[Prepared | End] = deque()
         self._asked: deque[list[Prepared]] = deque()
         self._open = False  # whether ``batches`` has more to give
-        self._spent, self._waited = Spent(), 0.0
+        self._spent, self._waited, self._read_s, self._decode_s = Spent(), 0.0, 0.0, 0.0
 
     def batches(self) -> Iterator[Array]:
         """Yield full batches of good images [b, 3, h, w]; pause, by ending, after a batch with HELD bad ones."""
@@ -171,7 +171,8 @@ class Line:
             else:
                 part = item.part
                 rows.append((item.outcome, item.vector))
-                self._spent += Spent(read_s=item.read_s, decode_s=item.decode_s)
+                self._read_s += item.read_s
+                self._decode_s += item.decode_s
             self._rows.popleft()
         if rows:
             yield self._chunk(part, rows, last=False)
@@ -184,7 +185,8 @@ class Line:
             raise _miscounted("the encoder stopped before it had taken every batch")
 
     def _chunk(self, part: int, rows: list[Row], *, last: bool) -> Chunk:
-        spent, self._spent = self._spent, Spent()
+        spent = self._spent + Spent(read_s=self._read_s, decode_s=self._decode_s)
+        self._spent, self._read_s, self._decode_s = Spent(), 0.0, 0.0
         return Chunk(part, tuple(rows), last, spent)
 
     def _fill(self) -> Iterator[Array]:

@@ -5,7 +5,7 @@ In: seconds of each stage, added up. Out: their shares, and a sentence. Standard
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 
 FEW = 0.1  # of the time that the encoder waits for images: as near to its limit as makes no difference
 
@@ -22,9 +22,13 @@ class Spent:
 
     def __add__(self, other: Spent) -> Spent:
         """Return the sum, field by field."""
-        pairs = zip(astuple(self), astuple(other), strict=True)
-        read, decode, encode, write, waited = (mine + theirs for mine, theirs in pairs)
-        return Spent(read_s=read, decode_s=decode, encode_s=encode, write_s=write, waited_s=waited)
+        return Spent(
+            read_s=self.read_s + other.read_s,
+            decode_s=self.decode_s + other.decode_s,
+            encode_s=self.encode_s + other.encode_s,
+            write_s=self.write_s + other.write_s,
+            waited_s=self.waited_s + other.waited_s,
+        )
 
     @property
     def wall_s(self) -> float:

@@ -1,6 +1,7 @@
 """A sample of a store's rows, the same for the same seed, spread over its runs, and over each run from end to end.
 
-In: a store, how many. Out: the outcomes of rows that were embedded, not copied, with their vectors and their inputs.
+In: a store, how many. Out: outcomes, vectors and inputs of rows, of such as were embedded rather than copied if there
+are any near.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from snellen.store import Store
 
 TRIES = 8
-"""Rows looked at in one stretch of a run for one that was embedded itself; the others are copies of such rows."""
+"""Rows looked at in one stretch of a run for one that was embedded itself, and is no copy of another row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +44,12 @@ def draw(store: Store, count: int, seed: int = 0) -> list[Drawn]:
     stretches = [stretch for some in _stretches(store.manifest, good, count) for stretch in some]
     tries = [generator.permutation(stretch)[:TRIES].tolist() for stretch in stretches]
     chosen: list[Outcome] = []
-    for attempt in range(TRIES):
-        ids = sorted(some[attempt] for some in tries if len(some) > attempt)
-        embedded = {outcome.id: outcome for outcome in store.outcomes(ids) if outcome.status == "done"}
-        chosen += embedded.values()
-        tries = [some for some in tries if len(some) > attempt and some[attempt] not in embedded]
-        if not tries:
-            break
+    while tries:
+        last = {some[0] for some in tries if len(some) == 1}
+        looked = store.outcomes(sorted(some[0] for some in tries))
+        taken = {outcome.id: outcome for outcome in looked if outcome.status == "done" or outcome.id in last}
+        chosen += taken.values()
+        tries = [some[1:] for some in tries if some[0] not in taken]
     chosen.sort(key=lambda outcome: outcome.id)
     ids = [outcome.id for outcome in chosen]
     rows = zip(chosen, store.vectors(ids), store.inputs(ids), strict=True)

@@ -32,7 +32,7 @@ _CONTENT, _PATH = 24, 41
 _KEY = 16
 _NAMES = {"content": _CONTENT, "paths": _PATH}
 _NONE = -(1 << 63)  # where a number is not known
-CHUNK = 1 << 21
+CHUNK = 1 << 19
 """Records that are sorted, or merged, in memory at a time."""
 
 
@@ -71,9 +71,15 @@ class Known:
 
     def paths(self, keys: Sequence[bytes]) -> list[list[KnownRow]]:
         """Return the rows of each path that are not obsolete."""
+        import numpy
+
         starts = self._paths.searchsorted(_padded(keys, _PATH))
         ends = self._paths.searchsorted(_padded([key + b"\xff" * (_PATH - _KEY) for key in keys], _PATH))
-        return [_rows(self._paths[start:end]) if start < end else [] for start, end in zip(starts, ends, strict=True)]
+        counts = ends - starts
+        firsts = numpy.cumsum(counts) - counts  # where the rows of each path begin among all that are found
+        places = numpy.repeat(starts - firsts, counts) + numpy.arange(counts.sum())
+        rows = iter(_rows(self._paths[places]))
+        return [[next(rows) for _ in range(count)] for count in counts.tolist()]
 
     def repeated(self) -> Iterator[Records]:
         """Yield the records of content that occurs more than once, in order, in chunks."""
@@ -104,8 +110,8 @@ def build(target: Path, former: Known, parts: Iterable[Path], obsolete: NDArray[
         chunks = _chunks(work, parts)
         content = [former._content, *(_mapped(chunk, "content") for chunk in chunks)]
         paths = [former._paths, *(_mapped(chunk, "paths") for chunk in chunks)]
-        _write(work / "content", _merged(content, _CONTENT))
-        _write(work / "paths", (_without(records, obsolete) for records in _merged(paths, _PATH)))
+        _write(work / "content", _merged(content))
+        _write(work / "paths", (_without(records, obsolete) for records in _merged(paths)))
         for chunk in chunks:
             shutil.rmtree(chunk)
         sync_folder(work)
@@ -180,27 +186,26 @@ def _of_part(path: Path) -> dict[str, Records]:
     return {"content": _records(content), "paths": _records(paths)}
 
 
-def _merged(sources: Sequence[Records], length: int, prefix: bytes = b"") -> Iterator[Records]:
-    """Yield the records of sorted ``sources`` that begin with ``prefix``, in order, in chunks.
+def _merged(sources: Sequence[Records], depth: int = 0) -> Iterator[Records]:
+    """Yield the records of sorted ``sources``, which are equal in their first ``depth`` bytes, in order, in chunks.
 
     Keys are digests, so a byte more cuts what is too much for the memory into even pieces; ids cut what is equal.
     """
     import numpy
 
-    low = _padded([prefix], length)
-    high = _padded([prefix + b"\xff" * (length - len(prefix))], length)
-    pieces = [source[source.searchsorted(low)[0] : source.searchsorted(high, "right")[0]] for source in sources]
-    pieces = [piece for piece in pieces if len(piece)]
-    if not pieces:
-        return
-    if len(pieces) == 1 or sum(map(len, pieces)) <= CHUNK or len(prefix) == length:
-        if len(pieces) == 1:
-            yield from (pieces[0][start : start + CHUNK] for start in range(0, len(pieces[0]), CHUNK))
-        else:
-            yield numpy.sort(numpy.concatenate(pieces))
-        return
-    for byte in range(256):
-        yield from _merged(pieces, length, prefix + bytes([byte]))
+    pieces = [source for source in sources if len(source)]
+    if len(pieces) == 1:
+        yield from (pieces[0][start : start + CHUNK] for start in range(0, len(pieces[0]), CHUNK))
+    elif sum(map(len, pieces)) <= CHUNK:
+        yield from [numpy.sort(numpy.concatenate(pieces))] if pieces else []
+    else:
+        length = pieces[0].dtype.itemsize
+        prefix = _bytes(pieces[0][:1])[0, :depth].tobytes()
+        lows = _padded([prefix + bytes([byte]) for byte in range(256)], length)
+        cuts = numpy.array([[*piece.searchsorted(lows), len(piece)] for piece in pieces])
+        for byte in numpy.flatnonzero(numpy.diff(cuts).any(axis=0)):
+            inside = [piece[cut[byte] : cut[byte + 1]] for piece, cut in zip(pieces, cuts, strict=True)]
+            yield from _merged(inside, depth + 1)
 
 
 def _without(records: Records, obsolete: NDArray[int64]) -> Records:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -69,10 +70,16 @@ class FinishedPart:
 def manifest(places: Places) -> Manifest | None:
     """Return the manifest of a store, or None where no run was finished yet."""
     try:
-        document = from_json(places.manifest)
+        status = places.manifest.stat()
+        return _manifest(places.manifest, (status.st_ino, status.st_size, status.st_mtime_ns))
     except FileNotFoundError:
         return None
-    return _read(Manifest, document, places.manifest, STORE_SCHEMA)
+
+
+@lru_cache(maxsize=4)
+def _manifest(path: Path, _: tuple[int, int, int]) -> Manifest:
+    """Read a manifest once, until another is put in its place: of many parts it is long, and each part asks for it."""
+    return _read(Manifest, from_json(path), path, STORE_SCHEMA)
 
 
 def run_state(places: Places, number: int) -> RunState | None:

@@ -12,8 +12,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from snellen.embed.patches import begin
+from snellen.embed.patches import layout as layouts
 from snellen.embed.patches.layout import Given, Layout, grid_of
 from snellen.embed.patches.reduce import averaged, projected
 from snellen.errors import SnellenError, Unavailable
@@ -119,6 +122,17 @@ class DenseEngine:
             )
         cells = averaged(patches.reshape(-1, height, across, layout.width), layout.asked.pool, stack)
         return cells if projection is None else projected(cells, *projection)
+
+
+def engine_of(folder: Path, model: Embedder, pooled: Callable[[Array], Array] | None = None) -> DenseEngine | None:
+    """Return what gives the rows of the store in ``folder``; None where it has no patch features.
+
+    Raises SnellenError where the store's projection cannot be read.
+    """
+    layout = layouts.find(folder)
+    if layout is None:
+        return None
+    return DenseEngine(model, *begin.opened(folder, layout), pooled)
 
 
 def given(model: Embedder) -> Given:

@@ -27,7 +27,7 @@ class Reader:
     def __init__(self) -> None:
         self._handles = files.Handles()
         self._remote = Remote()
-        self._tables = rows.Tables(_table)
+        self._tables = rows.Tables(_table, self.read)
 
     def read(self, item: Input) -> Data:
         """Return the bytes of an input.

@@ -6,6 +6,7 @@ as Hugging Face data sets have it, or their paths. The bytes are not read here.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Literal
@@ -18,15 +19,17 @@ from snellen.records.store import Input
 ROWS = 4096
 """Paths that are read at once."""
 
+FAULTS = (OSError, ValueError, TypeError, LookupError, NotImplementedError, MemoryError)
+"""What pyarrow raises for a damaged file, as its own exceptions that derive from these."""
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """The column that holds images, and how; ``bytes_at`` is its place among the columns as they are stored."""
+    """The column that holds images, and how; ``parts`` are those of a struct that are of use."""
 
     name: str
     kind: Literal["struct", "bytes", "path"]
-    bytes_at: int | None = None
-    has_path: bool = False
+    parts: tuple[str, ...] = ()
 
 
 def opened(file: Any) -> Any:
@@ -44,7 +47,7 @@ def rows(file: BinaryIO, place: str, asked: str | None, *, found: bool = False) 
     """
     try:
         table = opened(file)
-    except (OSError, ValueError):
+    except FAULTS:
         return iter([damaged(place)])
     column = find(table, place, asked, only_images=found)
     return None if column is None else _rows(table, place, column)
@@ -61,7 +64,7 @@ def find(table: Any, place: str, asked: str | None, *, only_images: bool = False
     Unless it is asked for: the only struct {bytes, path}; or else the only one of bytes; or else the only one of text
     that has one of the names in COLUMNS. Raises UsageError where there are several, or none.
     """
-    columns = {field.name: _column(table, field) for field in table.schema_arrow}
+    columns = {field.name: _column(field) for field in table.schema_arrow}
     if asked is not None:
         column = columns[column_of(list(columns), asked, place)]
         if column is None:
@@ -83,20 +86,19 @@ def find(table: Any, place: str, asked: str | None, *, only_images: bool = False
     return None
 
 
-def _column(table: Any, field: Any) -> Column | None:
+def _column(field: Any) -> Column | None:
     """Return what a column holds, None where it can hold neither an image nor a path."""
     from pyarrow import types
 
     name, kind = field.name, field.type
-    stored = {table.schema.column(i).path: i for i in range(len(table.schema))}
     if types.is_struct(kind):
         inner = {part.name: part.type for part in kind}
+        if "bytes" not in inner or not is_bytes(inner["bytes"]):
+            return None
         has_path = "path" in inner and is_text(inner["path"])
-        if "bytes" in inner and is_bytes(inner["bytes"]):
-            return Column(name, "struct", stored[f"{name}.bytes"], has_path)
-        return None
+        return Column(name, "struct", ("bytes", "path") if has_path else ("bytes",))
     if is_bytes(kind):
-        return Column(name, "bytes", stored[name])
+        return Column(name, "bytes")
     return Column(name, "path") if is_text(kind) else None
 
 
@@ -126,56 +128,33 @@ def _unusable(table: Any, name: str, place: str) -> UsageError:
 
 
 def _rows(table: Any, place: str, column: Column) -> Iterator[Input]:
-    first = given = 0
+    if column.kind == "path":
+        yield from _paths(table, place, column.name)
+        return
+    for row in range(table.metadata.num_rows):
+        path = f"{printable(place)}/{column.name}[{row}]"
+        yield Input(path=path, place=place, kind="parquet", row=row, column=column.name)
+
+
+def _paths(table: Any, place: str, name: str) -> Iterator[Input]:
+    """Yield the paths in a column; for rows of a row group that cannot be read, one input that says so."""
+    first = 0
     for group in range(table.num_row_groups):
-        count = table.metadata.row_group(group).num_rows
-        if column.kind == "path":
-            found = _paths(table, place, column, group, first)
-        elif column.has_path and _nulls(table, column, group) != 0:
-            found = _mixed(table, place, column, group, first)
-        else:
-            found = (_row(place, column, row) for row in range(first, first + count))
+        row = first
         try:
-            for given, item in enumerate(found, start=first + 1):  # noqa: B007
-                yield item
-        except (OSError, ValueError):
-            yield Input(path=printable(place), place=place, kind="parquet", row=max(given, first))
-            return
-        first += count
+            for batch in table.iter_batches(ROWS, row_groups=[group], columns=[name], use_threads=False):
+                for path in texts(batch.column(0)):
+                    yield listed(path or "", place, f"{name}[{row}]")
+                    row += 1
+        except FAULTS:
+            yield Input(path=printable(place), place=place, kind="parquet", row=row)
+        first += table.metadata.row_group(group).num_rows
 
 
-def _row(place: str, column: Column, row: int) -> Input:
-    path = f"{printable(place)}/{column.name}[{row}]"
-    return Input(path=path, place=place, kind="parquet", row=row, column=column.name)
+def texts(column: Any) -> list[str | None]:
+    """Return paths as the system spells them: not all of them are text."""
+    import pyarrow
 
-
-def _nulls(table: Any, column: Column, group: int) -> int | None:
-    """Return how many images of a row group have no bytes, None where the file does not say."""
-    statistics = table.metadata.row_group(group).column(column.bytes_at).statistics
-    return int(statistics.null_count) if statistics is not None and statistics.has_null_count else None
-
-
-def _paths(table: Any, place: str, column: Column, group: int, first: int) -> Iterator[Input]:
-    for batch in table.iter_batches(ROWS, row_groups=[group], columns=[column.name], use_threads=False):
-        for row, path in enumerate(batch.column(0).to_pylist(), start=first):
-            yield listed(path or "", place, f"{column.name}[{row}]")
-        first += batch.num_rows
-
-
-def _mixed(table: Any, place: str, column: Column, group: int, first: int) -> Iterator[Input]:
-    """Yield the rows of a row group of which some have a path and no bytes.
-
-    Where none has bytes only the paths are read; otherwise, and where nothing says how many have, the bytes as well.
-    """
-    from pyarrow import compute
-
-    none = _nulls(table, column, group) == table.metadata.row_group(group).num_rows
-    wanted = [f"{column.name}.path"] if none else [column.name]
-    size = ROWS if none else 16
-    for batch in table.iter_batches(size, row_groups=[group], columns=wanted, use_threads=False):
-        images = batch.column(0)
-        paths = compute.struct_field(images, "path").to_pylist()
-        empty = [True] * len(paths) if none else compute.struct_field(images, "bytes").is_null().to_pylist()
-        for row, (path, is_empty) in enumerate(zip(paths, empty, strict=True), start=first):
-            yield listed(path, place, "") if is_empty and path else _row(place, column, row)
-        first += batch.num_rows
+    if pyarrow.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    return [None if path is None else os.fsdecode(path) for path in column.cast(pyarrow.large_binary()).to_pylist()]
