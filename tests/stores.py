@@ -51,6 +51,9 @@ NAMES = [
 ]
 """Two parts of eight, and one of one; the bytes x are in two parts, and twice in each."""
 
+EMBEDDED: list[str] = []
+"""What was worked on, again and again if that is so."""
+
 Stat = Callable[[Input], "tuple[int, int] | None"]
 
 
@@ -74,6 +77,7 @@ def vector(sha256: str) -> np.ndarray:
 
 def embedded(id_: int, item: Input, part: PartWriter, stamp: Stat) -> tuple[Outcome, np.ndarray | None]:
     """Return the row of an input, as a pipeline would make it."""
+    EMBEDDED.append(item.path)
     status = FAILURES.get(item.path.removeprefix("photos/").partition("-")[0], "done")
     row = Outcome(id=id_, image_path=item.path, status=status, error_message=None if status == "done" else "no good")
     if status == "missing":

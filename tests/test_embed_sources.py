@@ -759,6 +759,31 @@ def test_a_damaged_page_of_paths_is_in_the_list_as_an_input_that_says_so(tmp_pat
     assert "row 200 and those behind it in its row group could not be read to list them" in found[str(path)]
 
 
+def test_paths_that_are_not_text(tmp_path):
+    raw = os.fsdecode(b"caf\xe9.jpg")
+    (tmp_path / raw).write_bytes(b"here")
+    names = pa.array([b"caf\xe9.jpg"]).view(pa.string())
+    images = pa.StructArray.from_arrays([pa.array([None], pa.binary()), names], ["bytes", "path"])
+    for name, column in {"path": names, "image": images}.items():
+        assert list(contents(table(tmp_path / "x.parquet", {name: column})).values()) == [b"here"]
+
+
+def test_flipped_bytes_in_a_parquet_file_raise_nothing_else(tmp_path):
+    """Nor do they end the process, as some of what pyarrow offers does for metadata that contradict each other."""
+    images = pa.array([{"bytes": b"%d" % i if i % 3 else None, "path": "a.jpg"} for i in range(20)], IMAGE)
+    for columns in ({"image": images}, {"path": ["a.jpg"] * 20}):
+        path = table(tmp_path / "x.parquet", columns, row_group_size=8)
+        data, draw = path.read_bytes(), random.Random(1)
+        footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+        for _ in range(120):
+            spoilt = bytearray(data)
+            for _ in range(draw.randint(1, 3)):
+                spoilt[draw.randrange(footer if draw.random() < 0.7 else 0, len(data))] = draw.randrange(256)
+            path.write_bytes(spoilt)
+            with suppress(UsageError):  # the column is not called so any more
+                assert len(contents(path)) <= 20
+
+
 def counted_groups(monkeypatch) -> Counter[tuple[int, ...]]:
     begun: Counter[tuple[int, ...]] = Counter()
     inner = parquet.ParquetFile.iter_batches
@@ -1122,6 +1147,13 @@ def test_files_from_the_web(web):
     with Reader() as reader:
         data = reader.read(named(f"{web.url}/a.jpg"))
         assert reader.stat(named(f"{web.url}/a.jpg")) == (data.size, data.modified_ns) == (1, 3_000_000_000)
+
+
+def test_many_threads_read_from_the_web(web):
+    web.files = {f"/{i}.jpg": b"%d" % i * 1000 for i in range(60)}
+    with Reader() as reader, ThreadPoolExecutor(8) as pool:
+        read = pool.map(lambda i: reader.read(named(f"{web.url}/{i}.jpg")).content, range(60))
+        assert list(read) == list(web.files.values())
 
 
 def test_a_server_that_sends_without_end_is_left(web, monkeypatch):

@@ -21,11 +21,11 @@ from pathlib import Path
 import pytest
 
 import snellen
-from snellen.errors import SnellenError, Unavailable
-from snellen.store import Writer, finishing, part_writer
+from snellen.errors import SnellenError, Unavailable, UsageError
+from snellen.store import Writer, finishing, journal, part_writer
 from snellen.store import writer as writer_module
 from snellen.store.layout import Places
-from stores import IDENTITY, NAMES, embedded, fill, inputs, ledger, stat, table
+from stores import EMBEDDED, IDENTITY, NAMES, RECORD, embedded, fill, inputs, ledger, stat, table, work
 
 FEW = ["a.jpg", "b=x.jpg", "bad-1.jpg", "c=x.jpg", "gone-1.jpg", "d.jpg"]
 MORE = [*FEW, "e=x.jpg", "f.jpg"]
@@ -114,6 +114,7 @@ def at_every_step(write, tmp_path: Path, before, die, *, for_good: bool):
         if start.exists():
             shutil.copytree(start, place)
         raised = None
+        EMBEDDED.clear()
         with pytest.MonkeyPatch.context() as patch:
             deadly = Deadly(patch, at if total is not None else None, die, for_good=for_good)
             try:
@@ -132,9 +133,11 @@ def at_every_step(write, tmp_path: Path, before, die, *, for_good: bool):
 @pytest.mark.parametrize(("write", "before"), [(first, []), (second, [first])])
 def test_dying_at_any_step_changes_no_row(tmp_path, write, before) -> None:
     whole, deaths = Whole(tmp_path / "whole", [*before, write]), 0
+    listed = len(FEW) if not before else 5
     for place, raised in at_every_step(write, tmp_path, before, Killed, for_good=True):
         deaths += isinstance(raised, Killed)
         whole.resumed(write, place)
+        assert len(EMBEDDED) <= listed + 3  # of what was done, no more is done again than one batch
     assert deaths > 50
 
 
@@ -155,6 +158,37 @@ def test_a_run_that_is_named_before_it_is_listed_would_be_seen(tmp_path, monkeyp
         except SnellenError:
             lost += 1
     assert lost > 2
+
+
+def unsynced(monkeypatch, write, place: Path) -> list[str]:
+    """Return the names that were given to files, and the parts of manifests, which were not on the disk by then."""
+    synced, found = set(), []
+
+    def fsync(descriptor: int) -> None:
+        synced.add(os.fstat(descriptor).st_ino)
+
+    def naming(step):
+        def named(source, target, **more):
+            inner = [path for path in Path(source).rglob("*") if path.is_file()]
+            parts = list(place.glob("part-*")) if Path(target).name == "manifest.json" else []
+            here = [] if Path(source).is_dir() else [Path(source)]
+            found.extend(path.name for path in (*here, *inner, *parts) if path.stat().st_ino not in synced)
+            return step(source, target, **more)
+
+        return named
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        for name in ("rename", "replace"):
+            patch.setattr(os, name, naming(getattr(os, name)))
+        write(place)
+    return found
+
+
+def test_what_has_its_name_is_on_the_disk(tmp_path, monkeypatch) -> None:
+    assert unsynced(monkeypatch, lambda place: (first(place), second(place)), tmp_path / "out") == []
+    monkeypatch.setattr(finishing, "put", lambda path, data, aside: (aside.write_bytes(data), aside.replace(path)))
+    assert unsynced(monkeypatch, first, tmp_path / "control") == ["manifest.json.aside"]
 
 
 def full() -> OSError:
@@ -195,30 +229,66 @@ def test_a_file_that_may_not_grow_ends_cleanly(tmp_path) -> None:
     assert table(place) == whole.rows
 
 
-def test_committed_rows_survive_a_disk_that_is_full(tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize("step", ["pwrite", "fsync"])
+def test_committed_rows_survive_a_disk_that_is_full(tmp_path, monkeypatch, step) -> None:
+    monkeypatch.setattr(journal, "_SYNC_S", 0)
     with Writer.open(tmp_path / "out", IDENTITY) as writer:
-        run = writer.begin(["photos"], inputs(NAMES), stat, part_rows=8)
-        with writer.part(run.first_part) as part:
+        run = writer.begin(["photos"], inputs(FEW), stat, part_rows=4)
+        with writer.part(0) as part:
             rows = [embedded(id_, item, part, stat) for id_, item in part.inputs]
-            part.add(rows[:3])
+            part.add(rows[:2])
             part.commit()
-            part.add(rows[3:6])
+            part.add(rows[2:3])
             with monkeypatch.context() as patch:
-                patch.setattr(os, "pwrite", lambda *_: (_ for _ in ()).throw(full()))
+                patch.setattr(os, step, refusing)
                 with pytest.raises(Unavailable, match="No space left"):
                     part.commit()
-        with writer.part(run.first_part) as part:
-            assert part.rows_done == 3
-            assert [id_ for id_, _ in part.inputs] == [3, 4, 5, 6, 7]
+        with writer.part(0) as part:
+            assert part.rows_done == 2
+            rows = [embedded(id_, item, part, stat) for id_, item in part.inputs]
+            part.add(rows[:1])
+            with monkeypatch.context() as patch:
+                patch.setattr(os, step, refusing)
+                with pytest.raises(Unavailable, match="No space left"):
+                    part.commit()
+            part.add(rows[1:])  # somebody made room, and the same process goes on
+            part.commit()
+            part.finish(RECORD)
+        for number in writer.todo(run):
+            with writer.part(number) as part:
+                work(part)
+        writer.finish()
+    first(tmp_path / "whole")
+    assert table(tmp_path / "out") == table(tmp_path / "whole")
+
+
+def refusing(*_: object) -> None:
+    raise full()
+
+
+def test_a_disk_that_lost_what_it_took_is_not_believed(tmp_path) -> None:
+    with Writer.open(tmp_path / "out", IDENTITY) as writer:
+        writer.begin(["photos"], inputs(FEW), stat, part_rows=4)
+        with writer.part(0) as part:
+            part.add([embedded(id_, item, part, stat) for id_, item in part.inputs])
+            part.commit()
+            place = Places(tmp_path / "out").journal(0)
+            with place.open("r+b") as file:
+                file.seek(-64, os.SEEK_END)
+                file.write(bytes(64))
+            with pytest.raises(UsageError, match="has lost what was written to it"):
+                part.finish(RECORD)
+        with writer.part(0) as part:
+            assert part.rows_done == 0
 
 
 @pytest.mark.parametrize("keep", [0, 5, 16, 40, -1, -200])
 def test_a_torn_journal_is_read_to_its_last_whole_frame(tmp_path, keep) -> None:
     place = tmp_path / "out"
-    journal, sizes = _begun(place)
-    data = journal.read_bytes()
+    path, sizes = _begun(place)
+    data = path.read_bytes()
     last = data[sizes[-2] :]
-    journal.write_bytes(data[: sizes[-2]] + last[:keep])
+    path.write_bytes(data[: sizes[-2]] + last[:keep])
     with part_writer(place, 0) as part:
         assert part.rows_done == 3
         assert bool(part.notes) == (keep != 0)
@@ -229,10 +299,10 @@ def test_a_torn_journal_is_read_to_its_last_whole_frame(tmp_path, keep) -> None:
 
 def test_a_journal_with_a_flipped_bit_is_read_up_to_there(tmp_path) -> None:
     place = tmp_path / "out"
-    journal, sizes = _begun(place)
-    data = bytearray(journal.read_bytes())
+    path, sizes = _begun(place)
+    data = bytearray(path.read_bytes())
     data[sizes[0] + 100] ^= 1
-    journal.write_bytes(data)
+    path.write_bytes(data)
     with part_writer(place, 0) as part:
         assert part.rows_done == 0
         assert "were not whole" in part.notes[0]
@@ -242,8 +312,8 @@ def test_a_journal_with_a_flipped_bit_is_read_up_to_there(tmp_path) -> None:
 def test_zeros_behind_a_journal_are_no_rows(tmp_path, zeros) -> None:
     """A power cut may leave a file longer than what reached the disk."""
     place = tmp_path / "out"
-    journal, _ = _begun(place)
-    with journal.open("ab") as file:
+    path, _ = _begun(place)
+    with path.open("ab") as file:
         file.write(bytes(zeros))
     with part_writer(place, 0) as part:
         assert part.rows_done == 6
@@ -253,12 +323,12 @@ def test_zeros_behind_a_journal_are_no_rows(tmp_path, zeros) -> None:
 @pytest.mark.parametrize(("name", "value"), [("listing", "0" * 64), ("part_rows", 7), ("first_id", 100)])
 def test_a_journal_of_another_run_is_not_taken_up(tmp_path, name, value) -> None:
     place = tmp_path / "out"
-    journal, _ = _begun(place)
+    path, _ = _begun(place)
     asked = Places(place).asked(0)
     asked.write_text(json.dumps({**json.loads(asked.read_text()), name: value}))
     with part_writer(place, 0) as part:
         assert part.rows_done == 0
-        assert part.notes == (f"the journal {journal.name} was of another run, and is dropped",)
+        assert part.notes == (f"the journal {path.name} was of another run, and is dropped",)
     with part_writer(place, 0) as part:
         assert part.notes == ()
 
@@ -267,15 +337,15 @@ def _begun(place: Path) -> tuple[Path, list[int]]:
     """Commit two frames of the first part, and return its journal, and its sizes before, between and after them."""
     with Writer.open(place, IDENTITY) as writer:
         run = writer.begin(["photos"], inputs(NAMES), stat, part_rows=8)
-        journal = Places(place).journal(run.first_part)
+        path = Places(place).journal(run.first_part)
         with writer.part(run.first_part) as part:
-            sizes = [journal.stat().st_size]
+            sizes = [path.stat().st_size]
             rows = [embedded(id_, item, part, stat) for id_, item in part.inputs]
             for start in (0, 3):
                 part.add(rows[start : start + 3])
                 part.commit()
-                sizes.append(journal.stat().st_size)
-    return journal, sizes
+                sizes.append(path.stat().st_size)
+    return path, sizes
 
 
 PROGRAM = """

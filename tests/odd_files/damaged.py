@@ -27,16 +27,22 @@ add("a JPEG cut short in its pixels", "half.jpg", JPEG[: (SCAN + len(JPEG)) // 2
 add("a JPEG without its last ten bytes", "tail.jpg", JPEG[:-10], "broken", "truncated")
 add("a JPEG without the mark of its end", "noend.jpg", JPEG[:-2], "broken", "truncated")
 add("a progressive JPEG cut short", "progressive.jpg", jpeg(progressive=True)[:-300], "broken", "truncated")
-add("a JPEG with damaged pixels: libjpeg cannot tell", "entropy.jpg", flipped(JPEG, SCAN + 300, 20), "done")
+add("a JPEG with damaged pixels: Pillow does not report it", "entropy.jpg", flipped(JPEG, SCAN + 300, 20), "done")
 add(
-    "a JPEG whose second half is zeros: libjpeg cannot tell",
+    "a JPEG whose second half is zeros: Pillow does not report it",
     "zeros.jpg",
     JPEG[: SCAN + 400] + bytes(len(JPEG) - SCAN - 402) + JPEG[-2:],
     "done",
 )
 add("a JPEG without Huffman tables, as films have it", "tables.jpg", JPEG.replace(b"\xff\xc4", b"\xff\xfe"), "done")
 add("a JPEG with a quantisation table of zeros", "quant.jpg", JPEG.replace(JPEG[25:89], bytes(64), 1), "done")
-add("a JPEG with 12 bits a colour", "twelve.jpg", JPEG.replace(b"\xff\xc0\0\x11\x08", b"\xff\xc1\0\x11\x0c"), "broken")
+add(
+    "a JPEG with 12 bits a colour",
+    "twelve.jpg",
+    JPEG.replace(b"\xff\xc0\0\x11\x08", b"\xff\xc1\0\x11\x0c"),
+    "broken",
+    "its header is damaged",
+)
 add("a JPEG behind a byte too many", "shifted.jpg", b"\0" + JPEG, "broken", "data of an unknown format")
 add("a JPEG before 10 kB of something else", "trailing.jpg", JPEG + b"trailing garbage" * 640, "done")
 add("a JPEG with a thousand comments", "comments.jpg", JPEG[:2] + segment(0xFE, b"x") * 1000 + JPEG[2:], "done")
@@ -45,7 +51,12 @@ add("a PNG without the mark of its end", "noend.png", PNG[:-12], "done")
 add("a PNG with a wrong checksum of its header", "crc.png", PNG[:29] + b"oops" + PNG[33:], "broken", "damaged")
 add("a PNG with a wrong checksum of its pixels", "crc-pixels.png", PNG[:-16] + b"oops" + PNG[-12:], "done")
 add("a PNG whose pixels do not unpack", "zlib.png", png_of(9, 9, b"no zlib data"), "broken", "damaged")
-add("a PNG with fewer pixels than it says: Pillow cannot tell", "fewer.png", png_of(99, 99, zlib.compress(bytes(500))), "done")
+add(
+    "a PNG with fewer pixels than it says: Pillow does not report it",
+    "fewer.png",
+    png_of(99, 99, zlib.compress(bytes(500))),
+    "done",
+)
 add("a PNG of an unknown colour type", "colour.png", png_of(9, 9, b"", colour=5), "broken", "damaged")
 add("a GIF cut short", "cut.gif", encoded(picture(mode="P"), "GIF")[:600], "broken", "its header is damaged")
 add("a GIF without a picture", "none.gif", b"GIF89a" + bytes(7) + b";", "broken", "damaged")
@@ -75,7 +86,7 @@ for name, file, content, says in (
     ("text", "text.jpg", b"hello, world\n" * 9, "is text"),
     ("white space", "white.jpg", b" \n" * 9, "nothing but white space"),
     ("a web page", "page.jpg", b"<!DOCTYPE html><html><body>404</body></html>", "a web page (HTML)"),
-    ("JSON", "data.json", json.dumps({"error": "gone"}).encode(), "structured text (JSON or XML)"),
+    ("JSON", "data.json.jpg", json.dumps({"error": "gone"}).encode(), "structured text (JSON or XML)"),
     ("XML", "feed.jpg", b"<?xml version='1.0'?><feed/>", "structured text"),
     ("an SVG drawing", "drawing.svg.jpg", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing"),
     ("a git-lfs pointer", "pointer.jpg", POINTER, "a git-lfs pointer"),
@@ -100,5 +111,8 @@ DAMAGED.bytes(
     "chunk.png",
     PNG[:33] + struct.pack(">I", 0x7FFFFFFF) + b"tEXt" + PNG[33:],
     "broken",
+    "Truncated File Read",
 )
-DAMAGED.bytes("a PNG with an unknown chunk that must be known", "critical.png", PNG[:33] + chunk(b"NEWS", b"x") + PNG[33:], "done")
+DAMAGED.bytes(
+    "a PNG with an unknown chunk that must be known", "critical.png", PNG[:33] + chunk(b"NEWS", b"x") + PNG[33:], "done"
+)

@@ -5,6 +5,7 @@ In: bytes, or a block that writes a file aside. Out: the file in its place, on t
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -13,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from snellen.cache.drafts import sync_folder
+from snellen.cache import drafts
 from snellen.errors import Unavailable, UsageError
 
 AGAIN = "give the same command again: it goes on from what is written, and none of that is lost"
@@ -31,6 +32,15 @@ def keeping(folder: Path) -> Iterator[None]:
             expected="a folder that may be written to, on a disk with room for the vectors",
             todo=f"free some space, then {AGAIN}",
         ) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk, where the file system knows how."""
+    try:
+        drafts.sync_folder(folder)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+            raise
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import zlib
 from contextlib import suppress
 from pathlib import Path
 
-from snellen.cache.drafts import sync_folder
+from snellen.store.files import damaged, sync_folder
 from snellen.store.lock import Locked, described, holder, open_alone
 
 _HEAD = 512  # what it is of, then who holds it, padded with spaces
@@ -47,24 +47,26 @@ class Journal:
             raise
 
     def read(self, number: int) -> bytes:
-        """Return a frame."""
-        start, length = self.frames[number]
-        return os.pread(self._descriptor, length, start)
+        """Return a frame; raise UsageError where it is not what was written: then the disk lost it meanwhile."""
+        data = self._frame(self.frames[number][0] - _FRAME.size, self._end)
+        if data is None:
+            raise damaged(self.path, "has lost what was written to it")
+        return data
 
     def append(self, data: bytes) -> None:
         """Add a frame; where the disk refuses, the journal is as it was before."""
         frame = _FRAME.pack(_WORD, zlib.crc32(data), len(data)) + data
         try:
             self._write(frame, self._end)
+            if time.monotonic() - self._synced >= _SYNC_S:
+                os.fsync(self._descriptor)
+                self._synced = time.monotonic()
         except OSError:
             with suppress(OSError):
                 os.ftruncate(self._descriptor, self._end)
             raise
         self.frames.append((self._end + _FRAME.size, len(data)))
         self._end += len(frame)
-        if time.monotonic() - self._synced >= _SYNC_S:
-            os.fsync(self._descriptor)
-            self._synced = time.monotonic()
 
     def cut(self, number: int, why: str) -> None:
         """Drop frame ``number`` and those after it."""

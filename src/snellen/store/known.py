@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snellen.cache.drafts import sync_folder
-from snellen.store.files import damaged
+from snellen.store.files import damaged, sync_folder
 from snellen.store.layout import GOOD
 from snellen.store.rows import keys
 from snellen.store.tables import table_of

@@ -56,7 +56,7 @@ def _lists(vectors: Sequence[Vector | None]) -> Any:
 
 
 def vectors(column: Any, width: int) -> tuple[NDArray[Any], Vector]:
-    """Return which rows have a vector [n] bool, and the vectors [m, D] of those, from an Arrow array of lists.
+    """Return which rows have a vector [n] bool, and the vectors [m, D] of those, from an Arrow column of lists.
 
     Raises ValueError where a list is not of ``width`` numbers, or a number is null.
     """
@@ -64,16 +64,17 @@ def vectors(column: Any, width: int) -> tuple[NDArray[Any], Vector]:
     import pyarrow
     import pyarrow.compute
 
-    if isinstance(column, pyarrow.ChunkedArray):
-        column = column.combine_chunks()
-        if isinstance(column, pyarrow.ChunkedArray):  # combine_chunks gives that where there is none
-            column = pyarrow.concat_arrays([*column.chunks, pyarrow.array([], column.type)])
-    there = numpy.array(column.is_valid().to_numpy(zero_copy_only=False), bool)
-    lengths = pyarrow.compute.list_value_length(column).drop_null().to_numpy(zero_copy_only=False)
-    values = column.flatten()
-    if values.null_count or (len(lengths) and (lengths != width).any()):
-        raise ValueError(f"a vector is not {width} numbers")
-    return there, values.to_numpy(zero_copy_only=True).reshape(-1, width)
+    chunks = column.chunks if isinstance(column, pyarrow.ChunkedArray) else [column]
+    there, found = [numpy.zeros(0, bool)], []
+    for chunk in chunks:
+        lengths = pyarrow.compute.list_value_length(chunk).drop_null().to_numpy(zero_copy_only=False)
+        values = chunk.flatten()
+        if values.null_count or (lengths != width).any():
+            raise ValueError(f"a vector is not {width} numbers")
+        there.append(chunk.is_valid().to_numpy(zero_copy_only=False))
+        found.append(values.to_numpy(zero_copy_only=True).reshape(-1, width))
+    none = numpy.zeros((0, width), numpy.float32)
+    return numpy.concatenate(there), found[0] if len(found) == 1 else numpy.concatenate([none, *found])
 
 
 def outcomes(table: Any) -> list[Outcome]:

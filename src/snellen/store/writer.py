@@ -17,7 +17,7 @@ from snellen._version import __version__
 from snellen.errors import UsageError
 from snellen.records.store import Identity, Input, Manifest, PartRecord
 from snellen.store import clip, finishing, layout, listing, state
-from snellen.store.files import keeping, put, to_json
+from snellen.store.files import keeping, put, sync_folder, to_json
 from snellen.store.finishing import index_of
 from snellen.store.layout import Places
 from snellen.store.listing import Stat
@@ -178,6 +178,8 @@ class Writer:
         )
         with keeping(self.folder):
             put(self._places.asked(number), to_json(run.to_dict()), self._places.aside("run.json"))
+            sync_folder(self._places.inside)
+            sync_folder(self.folder)
         return run
 
 

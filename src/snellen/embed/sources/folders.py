@@ -97,13 +97,20 @@ def _entries(folder: str, seen: Seen) -> Iterator[tuple[str, bool]]:
         if not _first_time(folder, seen):
             return
         with os.scandir(folder) as entries:
-            found = [(entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith(".")]
+            found = [(entry.name, _is_folder(entry)) for entry in entries if not entry.name.startswith(".")]
     except OSError:
         yield os.path.join(folder, ""), False
         return
     found.sort()
     for name, is_folder in found:
         yield os.path.join(folder, name), is_folder
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _first_time(folder: str, seen: Seen) -> bool:
