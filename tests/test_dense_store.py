@@ -859,6 +859,24 @@ def test_nothing_is_encoded_where_nothing_is_projected(tmp_path):
     assert layouts.find(tmp_path) == layout
 
 
+def test_another_folder_takes_a_projection_that_is_given_to_it(images, tmp_path):
+    with opened("dinov3") as model:
+        wanted_layout = layout_of(Spec.parse("pca2"), given(model), model.record)
+        first, components = settle(tmp_path / "first", wanted_layout, model, images, workers=1)
+        other = tmp_path / "other"
+        for folder in (".snellen", "dense"):
+            (other / folder).mkdir(parents=True)
+        for name in ("dense.json", "pca.npz"):
+            (other / "dense" / name).write_bytes((tmp_path / "first/dense" / name).read_bytes())
+        with Writer.open(other, dense_fill.IDENTITY) as writer:
+            state = writer.begin(["x"], images[3:], lambda _: None)
+            start(other, state, wanted_layout.asked, model, lambda _: None, workers=1)
+        assert layouts.find(other) == first
+        own, _ = settle(tmp_path / "own", wanted_layout, model, images[3:], workers=1)
+        assert own.projection.sha256 != components.sha256  # what it would have fitted itself
+        assert "projection is" in first.differences(own)[0]
+
+
 def test_a_layout_and_a_projection_go_together(tmp_path):
     with opened("dinov3") as model:
         layout = layout_of(Spec.parse("pca2"), given(model), model.record)
@@ -902,6 +920,22 @@ def test_an_array_is_the_file_itself(tmp_path):
     assert copied[0, 0, 0] != 77
 
 
+def test_features_that_are_missing_or_cut_off_are_said_to_be(tmp_path):
+    fill(tmp_path, "int8")
+    file = tmp_path / "dense/part-00000.npy"
+    os.truncate(file, 700)
+    with pytest.raises(UsageError, match="store is damaged: .*cannot be read"):
+        Dense(tmp_path)[0]
+    os.truncate(file, 0)
+    with pytest.raises(UsageError, match="store is damaged: .*cannot be read"):
+        Dense(tmp_path)[0]
+    file.unlink()
+    with pytest.raises(UsageError, match="store is damaged: .*is missing"):
+        Dense(tmp_path)[0]
+    with pytest.raises(UsageError, match="store is damaged: .*is missing"):  # not that the disk is full
+        fill(tmp_path, "int8", run=1, listed=dense_fill.inputs(1, 3))
+
+
 def test_parts_are_gone_through_in_order(whole):
     kind, folder = whole
     parts = list(Dense(folder).parts())
@@ -920,6 +954,9 @@ def test_a_path_that_was_embedded_anew_is_the_newest(tmp_path):
     dense = Dense(tmp_path)
     assert dense.id_of("run0/1.png") == 3
     assert dense.id_of("run0/2.png") == 2
+    twice = tmp_path / "twice"  # in two parts of one run
+    fill(twice, "float32", listed=[*dense_fill.inputs(0, PART_ROWS), Input(path="run0/1.png", place="x")])
+    assert Dense(twice).id_of("run0/1.png") == PART_ROWS
 
 
 def test_projected_features_come_back_in_the_encoders_channels(tmp_path):

@@ -541,20 +541,18 @@ def test_images_are_found_with_a_small_encoder(tmp_path, monkeypatch, capsys):
 
 READ = """
 import sys
-import pyarrow, pandas
+import pyarrow
 from pyarrow import dataset, parquet
 files = sorted(sys.argv[1:])
 schema = parquet.read_schema(files[0])
 assert schema.field("embedding").type == pyarrow.list_(pyarrow.float32()), schema
 assert all(schema.field(name).type == pyarrow.string() for name in ("image_path", "status", "sha256", "error_message"))
 assert schema.field("id").type == pyarrow.int64()
-table = dataset.dataset(files, format="parquet").to_table(filter=dataset.field("embedding").is_valid())
-frame = pandas.read_parquet(files[0])
-first = frame["embedding"].iloc[0]
-assert str(first.dtype) == "float32" and first.ndim == 1, first
-assert isinstance(frame["image_path"].iloc[0], str)
+rows = dataset.dataset(files, format="parquet")
+table = rows.to_table(filter=dataset.field("embedding").is_valid())
+widths = {len(vector) for vector in table["embedding"]}
 assert not [name for name in sys.modules if name.startswith("snellen")]
-print(table.num_rows, len(first), *frame["status"].unique(), *sorted(parquet.read_metadata(files[0]).metadata))
+print(rows.count_rows(), table.num_rows, *widths, *sorted(parquet.read_metadata(files[0]).metadata))
 """
 
 
@@ -562,7 +560,7 @@ def test_parts_are_plain_parquet_that_needs_no_snellen_to_read(store):
     files = sorted(map(str, store.folder.glob("*.parquet")))
     done = subprocess.run([sys.executable, "-c", READ, *files], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split()[:3] == ["42", "6", "done"]
+    assert done.stdout.split()[:3] == ["44", "42", "6"]
     assert "b'snellen'" in done.stdout
     assert {path.suffix for path in store.folder.iterdir() if not path.name.startswith(".")} == {".parquet", ".json"}
 
@@ -575,3 +573,33 @@ def test_the_check_of_the_format_can_fail(tmp_path):
     parquet.write_table(pyarrow.table({"id": [0], "embedding": vectors}), tmp_path / "other.parquet")
     done = subprocess.run([sys.executable, "-c", READ, tmp_path / "other.parquet"], capture_output=True, check=False)
     assert done.returncode == 1
+
+
+DOCUMENT = Path(__file__).parent.parent / "docs" / "using-a-store.md"
+
+
+def snippet(heading: str) -> str:
+    """Return the first Python block below a heading of the document."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    below = text[text.index(f"\n{heading}") :]
+    return re.search(r"```python\n(.*?)```", below, re.DOTALL)[1]
+
+
+def test_what_the_document_says_of_reading_a_store_holds(store, monkeypatch, capsys):
+    monkeypatch.chdir(store.folder.parent)
+    store.folder.rename("photos.store")
+    searched = {"vector": drawn(1, 6)[0]}
+    exec(snippet("## Search"), searched)
+    expected = Searcher("photos.store").search(drawn(1, 6))[0].ids.tolist()
+    assert searched["found"].ids.tolist() == expected
+    assert len(capsys.readouterr().out.splitlines()) == 10
+
+    read: dict = {"every": []}
+    exec(snippet("### pyarrow") + "    every += batch['id'].to_pylist()\n", read)
+    assert sorted(read["every"]) == sorted({*range(44)} - {3, 20, 11})
+    assert read["vectors"].shape[1] == 6
+
+    asked: dict = {}
+    exec(snippet("### faiss"), asked)
+    _, near = asked["index"].search(unit(drawn(1, 6)), 10)
+    assert near[0].tolist() == expected

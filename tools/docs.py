@@ -1,4 +1,4 @@
-"""Write what is generated of the documentation: docs/models.md, commands.md, messages.md, report.md, and its schema.
+"""Write what is generated of the documentation: models, commands, messages, reports and their schema, outcomes.
 
     python tools/docs.py            write the files
     python tools/docs.py --check    say which are out of date, and exit with 1 if any is
@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 
 from messages import messages
+from outcomes import outcomes
 from report_fields import report_fields, schema_text
 from snellen.cli.main import cli
 from snellen.cli.main import commands as every
@@ -105,6 +106,7 @@ WRITTEN: dict[str, Callable[[], str]] = {
     "docs/commands.md": commands,
     "docs/messages.md": messages,
     "docs/report.md": report_fields,
+    "docs/outcomes.md": outcomes,
     "src/snellen/records/report.schema.json": schema_text,
 }
 """What is generated, and by what."""

@@ -21,8 +21,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snellen.embed import ray_driver
-from snellen.embed.ray_driver import Answer, Failed, Note, Over, Plan, Ready
+from snellen.embed import ray_cluster, ray_driver
+from snellen.embed.ray_driver import Answer, Failed, Note, Order, Over, Own, Plan, Ready
 from snellen.embed.ray_worker import LOCKED_S, Begun, Moved, Place, answered
 from snellen.embed.spent import Progress
 from snellen.errors import MissingPackage, SnellenError, UsageError
@@ -47,39 +47,35 @@ LONGEST = 40
 Event = Progress | PartRecord
 
 
-def address(engine: str) -> str | None:
-    """Return the address in an engine's name, ``ray:ADDRESS``, or RAY_ADDRESS; None: Ray is to be started here.
+class Ray:
+    """The engine; ``address`` is host:port of a cluster, by default RAY_ADDRESS, and without it Ray is started here.
 
-    Raises UsageError for any other engine, and for the address of a Ray client.
-    """
-    name, colon, given = engine.partition(":")
-    if name != "ray" or (colon and not given):
-        raise UsageError(f"there is no engine {engine!r}", expected="ray, or ray:ADDRESS", todo="--engine ray")
-    found = given if colon else os.environ.get("RAY_ADDRESS")
-    if found and "//" in found:
-        raise UsageError(
-            f"{found!r} is the address of a Ray client or a web page, and snellen drives Ray from within the cluster",
-            expected="host:port, as 'ray start' prints it",
-            todo="give the command on a machine of the cluster ('ray job submit' does), as --engine ray:host:port",
-        )
-    return found or None
-
-
-class OnRay:
-    """The engine; ``tell`` is given what a person may want to know meanwhile.
+    ``workers``: at most so many, by default as many as there is room for. ``threads`` decode in each, in the place of
+    what the job says; by default as many as a worker gets processors. ``tell`` is given what a person may want to know.
 
     Raises MissingPackage without Ray, UsageError for a device that it cannot give, Unavailable where the cluster cannot
     be reached or has no room, and what opening the encoder raises.
     """
 
     def __init__(
-        self, job: Job, *, address: str | None, workers: int | None = None, tell: Callable[[str], None] = lambda _: None
+        self,
+        job: Job,
+        *,
+        address: str | None = None,
+        workers: int | None = None,
+        threads: int | None = None,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         _installed()
-        kind = ray_driver.kind_of(job.asked.device)
-        self._job = replace(job, asked=replace(job.asked, device=kind))
-        self._address, self._workers, self._tell = address, workers, tell
-        self._driver = self._start(None)
+        kind = ray_cluster.kind_of(job.asked.device)
+        self._plan = Plan(
+            job=replace(job, asked=replace(job.asked, device=kind)),
+            address=_address(address or os.environ.get("RAY_ADDRESS")),
+            workers=workers,
+            threads=threads,
+        )
+        self._tell = tell
+        self._driver = Driver(self._plan, None)
         try:
             ready = self._driver.message()
             if not isinstance(ready, Ready):
@@ -90,35 +86,32 @@ class OnRay:
         self.identity: Identity = ready.identity
         self.records: tuple[ModelRecord, ...] = (ready.record,)
 
-    def run(self, folder: str, run: int, parts: Iterable[int]) -> Iterator[Event]:
+    def run(self, folder: str, parts: Iterable[int]) -> Iterator[Event]:
         """Do the parts, in any order; the first error of a worker ends the run, and what was committed stays."""
         left = set(parts)
         sign = Path(folder).absolute() / ".snellen" / f"ray-{secrets.token_hex(8)}"
         lives = Lives()
         try:
             sign.write_text(sign.name, encoding="ascii")
-            place = _place(sign, run, min(left, default=None))
+            place = _place(sign, min(left, default=None))
             while left:
                 yield from self._round(place, left, lives)
                 if left:
                     self._tell(f"a machine is lost; {len(left)} parts go on from their journals on the others")
                     self._driver.stop()
-                    self._driver = self._start(self.identity)
+                    self._driver = Driver(self._plan, self.identity)
         finally:
             sign.unlink(missing_ok=True)
 
-    def __enter__(self) -> OnRay:
+    def __enter__(self) -> Ray:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._driver.stop()
 
-    def _start(self, identity: Identity | None) -> Driver:
-        return Driver(self._job, self._address, self._workers, identity)
-
     def _round(self, place: Place, left: set[int], lives: Lives) -> Iterator[Event]:
         """Give out what is left, and take the finished parts out of it."""
-        self._driver.send((place, sorted(left)))
+        self._driver.send(Order(place, sorted(left)))
         while True:
             message = self._driver.message()
             if isinstance(message, Over):
@@ -171,14 +164,14 @@ class Lives:
 class Driver:
     """The process that drives Ray, and the way to talk to it."""
 
-    def __init__(self, job: Job, address: str | None, workers: int | None, identity: Identity | None) -> None:
+    def __init__(self, plan: Plan, identity: Identity | None) -> None:
         # The name of a socket has to fit: see LONGEST.
         at = None if len(tempfile.gettempdir()) <= LONGEST else "/tmp"
         self._folder = tempfile.mkdtemp(prefix="ray-", dir=at)
-        plan = Plan(job=job, address=address, workers=workers, folder=self._folder, token=secrets.token_hex(32))
+        own = Own(folder=self._folder, token=secrets.token_hex(32))
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=ray_driver.drive, args=(theirs, plan, identity), name="ray driver")
+        self._process = context.Process(target=ray_driver.drive, args=(theirs, plan, own, identity), name="ray driver")
         try:
             self._process.start()
         except BaseException:
@@ -186,7 +179,7 @@ class Driver:
             raise
         theirs.close()
 
-    def send(self, order: tuple[Place, list[int]] | None) -> None:
+    def send(self, order: Order) -> None:
         """Send what is to be done next."""
         self._pipe.send(order)
 
@@ -216,12 +209,23 @@ class Driver:
 
     def _died(self) -> SnellenError:
         self._process.join(END_S)
-        lines = _lines(Path(self._folder, "driver.log"))
+        lines = _lines(Path(self._folder, ray_driver.LOG))
         said = f"; it wrote last: {lines[-1]}" if lines else ""
         return SnellenError(
             f"the process that drives Ray died (exit code {self._process.exitcode}){said}",
             todo="run the command again: it goes on where the store is; the system's log may say why",
         )
+
+
+def _address(given: str | None) -> str | None:
+    """Return the address of a cluster; raise UsageError for that of a Ray client or a web page."""
+    if given and "//" in given:
+        raise UsageError(
+            f"{given!r} is the address of a Ray client or a web page, and Ray Data is driven from within a cluster",
+            expected="host:port, as 'ray start' prints it",
+            todo="give the command on a machine of the cluster ('ray job submit' does that), with --engine ray",
+        )
+    return given or None
 
 
 def _installed() -> None:
@@ -231,7 +235,7 @@ def _installed() -> None:
         raise MissingPackage("the engine ray needs the package ray", todo="pip install 'snellen[ray]'")
 
 
-def _place(sign: Path, run: int, part: int | None) -> Place:
+def _place(sign: Path, part: int | None) -> Place:
     """Return how a machine tells that it sees this store, and an image of a part that is still to be embedded."""
     from snellen.store import part_writer
 
@@ -240,7 +244,7 @@ def _place(sign: Path, run: int, part: int | None) -> Place:
         with part_writer(folder, part, wait=LOCKED_S) as writer:
             item = next((item for _, item in writer.inputs), None)
     image = None if item is None or item.kind == "url" or not os.path.exists(item.place) else item.place
-    return Place(folder=str(folder), run=run, sign=str(sign), content=sign.name, image=image, directory=os.getcwd())
+    return Place(folder=str(folder), sign=str(sign), content=sign.name, image=image, directory=os.getcwd())
 
 
 def _deadly(last: Begun) -> SnellenError:

@@ -43,10 +43,9 @@ SAY_S = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A run, and how a machine tells that it sees the same files: a file, what is in it, and an image that is there."""
+    """A store, and how a machine tells that it sees the same files: a file, what is in it, an image that is there."""
 
     folder: str
-    run: int
     sign: str
     content: str
     image: str | None
@@ -151,7 +150,7 @@ class Hands:
         except AlreadyFinished as error:  # by a worker that died before it could say so
             return error.record
         gathered, said = Gathered(), time.monotonic()
-        for event in self._opened().work(place.folder, place.run, [part]):
+        for event in self._opened().work(place.folder, [part]):
             if isinstance(event, PartRecord):
                 self._say(Moved(part, gathered.progress()), wait=True)
                 return event
@@ -222,7 +221,7 @@ def check(there: Mapping[str, str], place: Place | None) -> None:
         )
     if place.image is not None and not os.path.exists(place.image):
         raise Unavailable(
-            f"the machine {host} does not see the images: {place.image!r} is not there",
+            f"the machine {host} does not see the images: {os.path.join(place.directory, place.image)!r} is not there",
             expected="the images under the same path on every machine of the cluster",
             todo="mount them there; as it is, every image would be reported missing",
         )

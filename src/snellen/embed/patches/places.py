@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from snellen.errors import UsageError
 from snellen.records.store import RunRecord
 from snellen.store import Store
+from snellen.store.files import damaged
 
 if TYPE_CHECKING:
     from numpy import memmap
@@ -39,13 +40,18 @@ class Places:
         return place_of(self.runs, id_)
 
     def mapped(self, path: Path) -> memmap[Any, Any]:
-        """Return a file of numpy's format, mapped into memory to be read."""
+        """Return a file of numpy's format, mapped into memory; raise UsageError where it is missing or cut off."""
         import numpy
 
         if path not in self._mapped:
             while len(self._mapped) >= OPEN:
                 self._mapped.popitem(last=False)
-            self._mapped[path] = numpy.load(path, mmap_mode="r")
+            try:
+                self._mapped[path] = numpy.load(path, mmap_mode="r")
+            except FileNotFoundError as error:
+                raise damaged(path, "is missing") from error
+            except (ValueError, EOFError) as error:
+                raise damaged(path, f"cannot be read: {error}") from error
         self._mapped.move_to_end(path)
         return self._mapped[path]
 

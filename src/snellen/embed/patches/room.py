@@ -45,10 +45,11 @@ class Room:
         """What it takes, what of, and what is free."""
         layout = self.layout
         height, across, channels = layout.shape
-        scales = " and a scale for each channel" if layout.scales else ""
+        size = SIZES[layout.dtype]
+        each = "1 byte, and a scale for each channel" if layout.scales else f"{size} bytes"
         return (
             f"the patch features take {shown(self.needed)} for {self.images:,} images: {height} x {across} cells "
-            f"x {channels} channels x {SIZES[layout.dtype]} bytes{scales}, {shown(layout.row_bytes)} an image; "
+            f"x {channels} channels x {each}, {shown(layout.row_bytes)} an image; "
             f"{shown(self.free)} are free at '{self.folder}'"
         )
 

@@ -74,7 +74,7 @@ def _check(folder: Path, there: Layout | None, layout: Layout) -> None:
         raise UsageError(
             f"the patch features in '{folder}' are not of the kind of the others: {'; '.join(differences)}",
             expected="one kind in all folders, and one projection",
-            todo="copy the folder dense of the first shard, with dense.json and pca.npz alone, before the others begin",
+            todo="let one begin, and copy its dense/dense.json and dense/pca.npz to the others before they do",
         )
 
 
