@@ -924,15 +924,15 @@ def test_features_that_are_missing_or_cut_off_are_said_to_be(tmp_path):
     fill(tmp_path, "int8")
     file = tmp_path / "dense/part-00000.npy"
     os.truncate(file, 700)
-    with pytest.raises(UsageError, match="store is damaged: .*cannot be read"):
+    with pytest.raises(UsageError, match=r"store is damaged: .*cannot be read"):
         Dense(tmp_path)[0]
     os.truncate(file, 0)
-    with pytest.raises(UsageError, match="store is damaged: .*cannot be read"):
+    with pytest.raises(UsageError, match=r"store is damaged: .*cannot be read"):
         Dense(tmp_path)[0]
     file.unlink()
-    with pytest.raises(UsageError, match="store is damaged: .*is missing"):
+    with pytest.raises(UsageError, match=r"store is damaged: .*is missing"):
         Dense(tmp_path)[0]
-    with pytest.raises(UsageError, match="store is damaged: .*is missing"):  # not that the disk is full
+    with pytest.raises(UsageError, match=r"store is damaged: .*is missing"):  # not that the disk is full
         fill(tmp_path, "int8", run=1, listed=dense_fill.inputs(1, 3))
 
 

@@ -62,6 +62,9 @@ class Meter:
         before = self.failed
         self.counts.update(progress.counts)
         self._start += sum(progress.found.values())
+        for note in progress.notes:
+            self._clear()
+            show.say(note, quiet=self._quiet)
         self.spent += progress.spent
         for number, (path, message) in enumerate(progress.failures, start=before + 1):
             if number <= SHOWN:

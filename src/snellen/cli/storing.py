@@ -126,9 +126,7 @@ def _summary(filled: Filled, meter: Meter, there: Circumstances) -> str:
         lines[0] += f"; {meter.done:,} in {span(meter.taken)}, {meter.rate:,.1f} images/s"
         lines += [shares(meter.spent, there.workers), advice(meter.spent, there)]
     if filled.missing:
-        lines.append(f"{filled.missing:,} parts are still to come from other shares; 'snellen merge' then joins them")
-    elif filled.manifest is None:
-        lines.append("all parts are there: 'snellen merge' makes them a store")
+        lines.append(f"{filled.missing:,} parts are still to come from other shares")
     return "\n".join(line for line in lines if line)
 
 

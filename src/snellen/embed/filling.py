@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from snellen.embed.sources import Reader, expand
 from snellen.embed.spent import Progress
-from snellen.errors import SnellenError
+from snellen.errors import SnellenError, UsageError
 from snellen.records.store import Manifest, PartRecord
-from snellen.store import RunState, Writer
+from snellen.store import RunState, Store, Writer
 
 if TYPE_CHECKING:
     from snellen.embed.engines import Engine
@@ -92,8 +92,8 @@ def fill(order: Order, engine: Engine, stdin: BinaryIO, watching: Watching) -> F
             watching.add(event)
             _check(filled, order)
         filled.missing = run.parts - sum(1 for _ in writer.done(run))
-        if order.shard is None:
-            filled.manifest = writer.finish()
+        if not filled.missing:
+            filled.manifest = _finished(writer, run)
             if order.layout == CLIP:
                 writer.clip_layout()
     return filled
@@ -115,6 +115,19 @@ def _begun(order: Order, writer: Writer, stdin: BinaryIO, watching: Watching) ->
         parts = "1 part" if run.parts == 1 else f"{run.parts:,} parts"
         watching.say(f"{run.rows:,} inputs in {parts}{present}")
     return run
+
+
+def _finished(writer: Writer, run: RunState) -> Manifest:
+    """Finish a run; of several shards that come to the end together, one does it for all."""
+    try:
+        return writer.finish()
+    except UsageError:
+        if writer.unfinished is not None:
+            raise
+        manifest = Store.open(writer.folder).manifest
+        if len(manifest.runs) <= run.number:
+            raise
+        return manifest
 
 
 def _share(run: RunState, shard: tuple[int, int] | None) -> range:

@@ -40,13 +40,15 @@ class Spent:
 class Progress:
     """What was done since the last one: inputs by status, the seconds it took, and what failed and why.
 
-    ``found``: inputs, by status, that an attempt before this one had done, and that are only seen now.
+    ``found``: inputs, by status, that an attempt before this one had done, and that are only seen now; ``notes``: what
+    of that was damaged, and is done again.
     """
 
     counts: dict[str, int]
     spent: Spent = field(default_factory=Spent)
     failures: tuple[tuple[str, str], ...] = ()  # path and message
     found: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ from snellen.records import ModelRecord
 from snellen.records.store import Identity, Input, PartRecord
 from snellen.runtimes import opening
 from snellen.runtimes.requests import Asked
-from snellen.store import PartWriter, part_writer
+from snellen.store import AlreadyFinished, PartWriter, part_writer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -151,12 +151,17 @@ class _UnderWay:
         self._folder, self._record = folder, record
         self._writers: dict[int, PartWriter] = {}
         self._found: dict[int, dict[str, int]] = {}
+        self._notes: tuple[str, ...] = ()
 
     def tasks(self, parts: Iterable[int]) -> Iterator[Task | End]:
         """Yield what is still to do of each part, and its end."""
         for number in parts:
-            writer = self._writers[number] = part_writer(self._folder, number, wait=WAIT_S)
-            self._found[number] = dict(writer.counts)
+            try:
+                writer = part_writer(self._folder, number, wait=WAIT_S)
+            except AlreadyFinished:  # by another one, who died before it could say so
+                continue
+            self._writers[number], self._found[number] = writer, dict(writer.counts)
+            self._notes += writer.notes
             for id_, item in writer.inputs:
                 yield Task(id_, item, number)
             yield End(number)
@@ -185,7 +190,8 @@ class _UnderWay:
             (outcome.image_path, outcome.error_message) for outcome, _ in chunk.rows if outcome.error_message
         )
         spent = chunk.spent + Spent(write_s=time.perf_counter() - begin)
-        yield Progress(dict(counts), spent, failures, self._found.pop(chunk.part, {}))
+        notes, self._notes = self._notes, ()
+        yield Progress(dict(counts), spent, failures, self._found.pop(chunk.part, {}), notes)
         if record is not None:
             yield record
 
@@ -195,7 +201,7 @@ class _UnderWay:
             self._let_go(number)
 
     def _let_go(self, number: int) -> None:
-        self._writers.pop(number).__exit__(None, None, None)
+        self._writers.pop(number).close()
 
 
 def identity(model: Opened, job: Job) -> Identity:
