@@ -181,6 +181,7 @@ THERE = Circumstances(workers=2, cores=2, host=True, fast=False, narrow=False)
         ),
         (Spent(read_s=19, decode_s=1, encode_s=2, waited_s=8), THERE, "--workers 8"),
         (Spent(decode_s=1, encode_s=10), THERE, "--dtype bfloat16"),
+        (Spent(decode_s=2, encode_s=8, waited_s=2), THERE, "--dtype bfloat16"),  # for the first images
         (
             Spent(decode_s=1, encode_s=10),
             Circumstances(workers=2, cores=2, host=True, fast=False, narrow=True),

@@ -114,7 +114,7 @@ def test_a_run_that_ends_anywhere_goes_on_with_the_same_batches(photos, clean, t
             fill(order(photos, tmp_path / "s"), engine, io.BytesIO(), quiet())
     with Local(JOB) as engine:
         assert fill(order(photos, tmp_path / "s"), engine, io.BytesIO(), quiet()).manifest is not None
-        again = engine._worker._model.seen[1:]  # the first was to see how wide vectors are
+        again = engine.model.seen[1:]  # the first was to see how wide vectors are
     assert rows(tmp_path / "s").equals(rows(clean))
     batches = [4, 4, 4, 1, 4, 4, 4, 3, 4, 4, 4, 3, 1]  # whole ones of each part, and what is left of it
     assert again == batches[len(batches) - len(again) :]

@@ -59,7 +59,7 @@ def test_the_check_can_fail() -> None:
 
 
 def test_the_public_names_are_these() -> None:
-    assert snellen.__all__ == ["__version__", "bench", "convert", "find", "inspect", "load", "tune", "verify"]
+    assert snellen.__all__ == ["__version__", "bench", "convert", "dense", "find", "inspect", "load", "tune", "verify"]
     assert dir(snellen) == sorted(snellen.__all__)
     assert snellen.find.__module__ == "snellen.zoo"
     with pytest.raises(AttributeError, match="no attribute 'laod'; it has"):

@@ -15,6 +15,8 @@ from small_folder import RECIPE as FOLDER_RECIPE
 from small_folder import written
 from small_store import album, drawn_rows, embedded, grown, identity, pictures, row
 from snellen.cli.main import main
+from snellen.devices import simulated
+from snellen.devices.simulated.settings import parse
 from snellen.errors import ImageError, UnknownName, UsageError
 from snellen.records.reading import read
 from snellen.records.search import Distance, MixingRecord
@@ -296,13 +298,12 @@ def test_every_run_has_its_share(sizes, count, expected):
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory) -> Store:
-    """A store of two runs: of 900 rows, 300 of them copies and 100 bad; and of 12, two of which replace others."""
+    """A store of two runs: of 900 rows, 225 of them copies and 100 bad; and of 12, two of which replace others."""
     folder = tmp_path_factory.mktemp("large") / "s"
     vectors = drawn_rows(900, 4)
     given = [row(f"{at}.png", vectors[at]) for at in range(900)]
-    given[300:600] = [
-        row(f"{at}.png", vectors[at - 300], "already_present", same_as=at - 300) for at in range(300, 600)
-    ]
+    for at in (*range(300, 450), *range(450, 600, 2)):
+        given[at] = row(f"{at}.png", vectors[at - 300], "already_present", same_as=at - 300)
     given[600:700] = [row(f"{at}.png", status="broken", error_message="no") for at in range(600, 700)]
     grown(folder, given, identity(4), part_rows=300)
     return grown(
@@ -317,8 +318,8 @@ def test_a_sample_is_spread_and_holds_what_was_embedded(large):
     assert not {890, 891} & set(ids)  # obsolete
     assert set(range(600, 700)).isdisjoint(ids)  # failed
     copies = [one.outcome.id for one in sample if one.outcome.status == "already_present"]
-    assert set(copies) <= set(range(300, 600))
-    assert len(copies) <= 48 * 3 / 8 + 1  # where a stretch holds nothing else
+    assert copies  # where a stretch holds nothing else,
+    assert set(copies) <= set(range(300, 450))  # and only there
     runs = Counter(one.run for one in sample)
     assert runs == {0: 48, 1: 12}  # of the small run all, and of the other what is left
     assert {one.part for one in sample} == {0, 1, 2, 3}
@@ -394,3 +395,25 @@ def test_a_real_encoder_in_another_runtime_passes_and_a_lower_dtype_does_not(tmp
     assert found["verdict"]["summary"]["relative_worst"] < 1e-5
     assert main(["verify-store", "store", "--runtime", "eager", "--dtype", "bfloat16", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["verdict"]["precision"] in {"hf32", "float16", "bfloat16"}
+
+
+def test_a_simulated_device_is_named_and_its_lowered_arithmetic_seen(tmp_path, monkeypatch, capsys):
+    """A store of the CPU's float32, tried on a device that computes in hf32 without being asked to."""
+    monkeypatch.chdir(tmp_path)
+    pictures(Path("photos"), 6)
+    model = str(written(tmp_path / "model"))
+    assert (
+        main(["embed", "photos", "-m", model, "--recipe", FOLDER_RECIPE, "--runtime", "eager", "-o", "s/", "--quiet"])
+        == 0
+    )
+    simulated.start(parse("npu:arithmetic=float32"))
+    try:
+        assert main(["verify-store", "s", "--device", "npu", "--quiet", "-o", "a.json"]) == 0
+        assert capsys.readouterr().err.startswith("SIMULATED: pass: 6 of 6 images")
+        with simulated.configured(parse("npu:arithmetic=hf32")):
+            assert main(["verify-store", "s", "--device", "npu"]) == 1
+    finally:
+        simulated.stop()
+    out = capsys.readouterr().out
+    assert out.startswith("SIMULATED: ")
+    assert "as far apart as hf32 makes them" in " ".join(out.split())

@@ -2,7 +2,7 @@
 
 ``load`` gives a model, ``verify`` puts it on trial on a device, ``bench`` measures how fast it is there, ``tune`` finds
 the fastest way to run it that passes, ``find`` gives a row of the zoo, ``inspect`` says what a checkpoint holds,
-``convert`` spells it for another library.
+``convert`` spells it for another library. ``dense`` opens the patch features of a store.
 Importing this package does nothing; each name is fetched when it is first used.
 """
 
@@ -14,6 +14,7 @@ from snellen._version import __version__
 
 if TYPE_CHECKING:
     from snellen.benchmark.bench import bench
+    from snellen.embed.patches.reader import dense
     from snellen.model.conversion import convert
     from snellen.model.inspection import inspect
     from snellen.model.loading import load
@@ -21,11 +22,12 @@ if TYPE_CHECKING:
     from snellen.verification.trial import verify
     from snellen.zoo import find
 
-__all__ = ["__version__", "bench", "convert", "find", "inspect", "load", "tune", "verify"]
+__all__ = ["__version__", "bench", "convert", "dense", "find", "inspect", "load", "tune", "verify"]
 
 _HOME = {
     "bench": "snellen.benchmark.bench",
     "convert": "snellen.model.conversion",
+    "dense": "snellen.embed.patches.reader",
     "find": "snellen.zoo",
     "inspect": "snellen.model.inspection",
     "load": "snellen.model.loading",

@@ -36,6 +36,11 @@ def opened(spec: dict[str, Any]) -> dict[str, Act]:
 
         end = End(spec)
         return {"describe": end.describe, "decode": end.decode, "model": end.model_only, "end": end.end}
+    if spec["kind"] == "large":
+        from peers import large
+
+        one: Any = large.Peer(spec) if spec["peer"] == "timm" else large.Own(spec)
+        return {"describe": one.describe, "measure": one.measure, "vectors": one.vectors}
     from peers.peer import Peer
 
     peer = Peer(spec)

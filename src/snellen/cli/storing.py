@@ -9,6 +9,7 @@ import re
 import sys
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,20 +19,26 @@ from snellen.cli import show
 from snellen.cli.meter import Meter, span
 from snellen.embed.engines import Engine, Local, Processes
 from snellen.embed.filling import Filled, Order, Watching, fill
+from snellen.embed.patches import begin, first, room
+from snellen.embed.patches.spec import Spec
 from snellen.embed.spent import Circumstances, Progress, advice, shares
 from snellen.embed.worker import Job
 from snellen.errors import UsageError
 
 if TYPE_CHECKING:
     from snellen.cli.embed import Asked
+    from snellen.store import RunState
 
 RAY = re.compile(r"ray(?::(?P<address>.+))?")
 
 
 def store(asked: Asked, job: Job, command: str) -> int:
     """Fill a store as asked for; return the exit code."""
+    spec = None if asked.dense is None else Spec.parse(asked.dense)
+    folder = Path(str(asked.output))
+    begin.check(folder, spec)
     order = Order(
-        folder=Path(str(asked.output)),
+        folder=folder,
         sources=asked.sources,
         command=command,
         shard=_shard(asked.shard),
@@ -40,6 +47,8 @@ def store(asked: Asked, job: Job, command: str) -> int:
     )
     with _engine(asked, job) as engine:
         shown = _Shown(job.workers, asked.quiet)
+        if spec is not None:
+            order = replace(order, settle=partial(_dense, asked, job, spec, engine))
         try:
             filled = fill(order, engine, sys.stdin.buffer, Watching(say=shown.say, begin=shown.begin, add=shown.add))
         finally:
@@ -56,10 +65,27 @@ def store(asked: Asked, job: Job, command: str) -> int:
     return int(filled.failed > 0)
 
 
-def _engine(asked: Asked, job: Job) -> Engine:
-    """Return who does the parts."""
+def _dense(asked: Asked, job: Job, spec: Spec, engine: Engine, run: RunState) -> None:
+    """Say how much the patch features of a run will take, ask whether to go on, and settle what they are."""
+    ask = partial(click.confirm, default=False, err=True) if sys.stdin.isatty() else None
+    agreed = partial(room.agree, yes=asked.yes, ask=ask)
+    folder = Path(str(asked.output))
+    if isinstance(engine, Local):
+        first.start(folder, run, spec, engine.model, agreed, workers=job.workers)
+        return
+    with replace(job, asked=replace(job.asked, device=_names(job)[0])).open() as model:
+        first.start(folder, run, spec, model, agreed, workers=job.workers)
+
+
+def _names(job: Job) -> tuple[str, ...]:
+    """Return the devices that are meant."""
     from snellen import devices
 
+    return devices.several(job.asked.device)
+
+
+def _engine(asked: Asked, job: Job) -> Engine:
+    """Return who does the parts."""
     ray = RAY.fullmatch(asked.engine)
     if ray is not None:
         from snellen.embed.ray_engine import Ray
@@ -67,7 +93,7 @@ def _engine(asked: Asked, job: Job) -> Engine:
         return Ray(job, address=ray["address"])
     if asked.engine != "local":
         raise UsageError(f"there is no engine {asked.engine!r}", expected="local, ray or ray:ADDRESS", todo="name one")
-    names = devices.several(job.asked.device)
+    names = _names(job)
     share = replace(job, workers=max(1, job.workers // len(names)))
     jobs = [replace(share, asked=replace(job.asked, device=name)) for name in names]
     return Local(jobs[0]) if len(jobs) == 1 else Processes(jobs)

@@ -90,8 +90,8 @@ def _show(record: MixingRecord, asked: Asked) -> None:
     else:
         click.echo(_report(record), nl=False)
     found = record.verdict
-    if found is not None and found.exit_code and asked.quiet and (asked.output or asked.as_json):
-        show.say(f"{found.outcome}: {found.because}")
+    if found is not None and (found.exit_code or record.simulated) and asked.quiet and (asked.output or asked.as_json):
+        show.say(f"{'SIMULATED: ' if record.simulated else ''}{found.outcome}: {found.because}")
     if asked.output:
         _save(record, Path(asked.output))
         show.say(f"written to {asked.output}", quiet=asked.quiet)

@@ -56,6 +56,7 @@ class Local:
 
     def __init__(self, job: Job) -> None:
         self._worker = Worker(job)
+        self.model = self._worker.model
         self.identity = self._worker.identity
         self.records = (self._worker.record,)
 

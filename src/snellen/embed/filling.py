@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from snellen.embed.patches import whole
 from snellen.embed.sources import Reader, expand
 from snellen.embed.spent import Progress
 from snellen.errors import SnellenError, UsageError
@@ -44,6 +45,7 @@ class Order:
     shard: tuple[int, int] | None = None  # which part of all: i of n
     layout: str = SNELLEN
     max_errors: int | None = None
+    settle: Callable[[RunState], None] | None = None  # what is done between the listing and the first part
     part_rows: int | None = None  # None: as many as suit the number of inputs
 
 
@@ -78,7 +80,9 @@ def fill(order: Order, engine: Engine, stdin: BinaryIO, watching: Watching) -> F
     the disk refuses; and what the engine raises. The same order then goes on with it.
     """
     with Writer.open(order.folder, engine.identity, shard=order.shard) as writer:
+        new = writer.unfinished is None
         run = _begun(order, writer, stdin, watching)
+        _settled(order, writer, run, new=new)
         filled = Filled(run)
         for part in writer.done(run):
             if part.number in _share(run, order.shard):
@@ -97,6 +101,18 @@ def fill(order: Order, engine: Engine, stdin: BinaryIO, watching: Watching) -> F
             if order.layout == CLIP:
                 writer.clip_layout()
     return filled
+
+
+def _settled(order: Order, writer: Writer, run: RunState, *, new: bool) -> None:
+    """Do what is to be done before the first part; a new run that fails there leaves nothing that must be gone on with."""
+    if order.settle is None:
+        return
+    try:
+        order.settle(run)
+    except SnellenError:
+        if new:
+            writer.withdraw(run)
+        raise
 
 
 def _begun(order: Order, writer: Writer, stdin: BinaryIO, watching: Watching) -> RunState:
@@ -119,6 +135,7 @@ def _begun(order: Order, writer: Writer, stdin: BinaryIO, watching: Watching) ->
 
 def _finished(writer: Writer, run: RunState) -> Manifest:
     """Finish a run; of several shards that come to the end together, one does it for all."""
+    whole.check(writer.folder, [(number, len(run.span(number))) for number in run.numbers])
     try:
         return writer.finish()
     except UsageError:

@@ -230,6 +230,9 @@ class Said:
                     patience *= 2
                     free = counted(self._ray.available_resources())
                     self.send(Note(f"no worker has said anything for a while: each needs {self._room}; free: {free}"))
+        except self._ray.exceptions.RayError as error:
+            again = "give the command again on a machine that stays: it goes on where the store is"
+            self.send(Failed(f"the connection to Ray was lost: {error}", todo=again))
         finally:
             if not self._ended.is_set():
                 os.kill(os.getpid(), signal.SIGTERM)

@@ -81,7 +81,8 @@ def advice(spent: Spent, there: Circumstances) -> str:
     if spent.write_s > wall / 2:
         return "writing is the limit: a faster disk for the output"
     shared = there.host and spent.decode_s > wall * there.cores / 2  # the encoder does not wait, it is slowed down
-    if spent.waited_s > FEW * wall or shared:
+    busy = spent.read_s + spent.decode_s > wall * there.workers / 2  # or it waited for the first images only
+    if shared or (busy and spent.waited_s > FEW * wall):
         return _feeding(spent, there)
     if there.narrow:
         return "the encoder is the limit: another device, or 'snellen tune' and --plan auto"

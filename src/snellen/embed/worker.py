@@ -14,8 +14,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+from snellen.embed.patches.engine import engine_of
+from snellen.embed.patches.part import DensePart
 from snellen.embed.prepare import End, Preparing, Recipe, Task
 from snellen.embed.run import Chunk, chunks
 from snellen.embed.sources import Reader
@@ -30,34 +32,14 @@ from snellen.store import AlreadyFinished, PartWriter, part_writer
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from snellen.embed.patches.layout import Layout
     from snellen.embed.run import Array, Row
+    from snellen.runtimes.opening import Embedder
 
 WAIT_S = 10.0
 """How long to wait for a part that somebody is at work on: a worker that was killed lets go of it a moment later."""
 
 NORMALIZED = "vectors are brought to length 1"
-
-
-class Opened(Protocol):
-    """An encoder that is ready to embed, as ``runtimes.opening.embedder`` returns it."""
-
-    @property
-    def recipe(self) -> Recipe:
-        """What turns a picture into pixels."""
-
-    @property
-    def record(self) -> ModelRecord:
-        """What it is."""
-
-    @property
-    def batch(self) -> int:
-        """Images at once that suit it."""
-
-    def vectors(self, batches: Iterable[Array]) -> Iterator[Array]:
-        """Embed batches of pixels [B, 3, h, w] into vectors [B, D], in order."""
-
-    def close(self) -> None:
-        """Give back what is held."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +51,7 @@ class Job:
     batch_size: int | None = None  # None: the runtime's own
     workers: int = 2  # threads that read and decode
 
-    def open(self) -> Opened:
+    def open(self) -> Embedder:
         """Open the encoder. Raises what ``runtimes.opening.embedder`` raises."""
         return opening.embedder(self.asked)
 
@@ -79,28 +61,28 @@ class Worker:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self._model = job.open()
+        self.model = job.open()
         try:
-            notes = (*self._model.record.notes, *([NORMALIZED] if job.normalized else []))
-            self.record = replace(self._model.record, notes=notes)
+            notes = (*self.model.record.notes, *([NORMALIZED] if job.normalized else []))
+            self.record = replace(self.model.record, notes=notes)
         except BaseException:
-            self._model.close()
+            self.model.close()
             raise
-        self.batch_size = job.batch_size or self._model.batch
+        self.batch_size = job.batch_size or self.model.batch
 
     @cached_property
     def identity(self) -> Identity:
         """What its vectors are; one picture is embedded to see how wide they are."""
-        return identity(self._model, self.job)
+        return identity(self.model, self.job)
 
     @property
     def recipe(self) -> Recipe:
         """What turns a picture into pixels."""
-        return self._model.recipe
+        return self.model.recipe
 
     def vectors(self, batches: Iterable[Array]) -> Iterator[Array]:
         """Embed batches [B, 3, h, w] into vectors [B, D], of length 1 if the job says so."""
-        found = self._model.vectors(batches)
+        found = self.model.vectors(batches)
         return map(normalized, found) if self.job.normalized else found
 
     def work(self, folder: str, parts: Iterable[int]) -> Iterator[Progress | PartRecord]:
@@ -109,11 +91,12 @@ class Worker:
         Raises UsageError where somebody else is at work on a part, Unavailable where the disk refuses; what was
         committed before stays.
         """
-        under_way = _UnderWay(Path(folder), self.record)
+        dense = engine_of(Path(folder), self.model, normalized if self.job.normalized else None)
+        under_way = _UnderWay(Path(folder), self.record, None if dense is None else dense.layout)
         try:
             with Reader() as reader:
                 rows = chunks(
-                    self,
+                    self if dense is None else dense,
                     under_way.tasks(parts),
                     Preparing(self.recipe, reader.read, under_way.earlier),
                     batch_size=self.batch_size,
@@ -135,7 +118,7 @@ class Worker:
 
     def close(self) -> None:
         """Let go of the encoder."""
-        self._model.close()
+        self.model.close()
 
     def __enter__(self) -> Worker:
         return self
@@ -147,8 +130,9 @@ class Worker:
 class _UnderWay:
     """The parts that were begun and not finished: the loop is a few batches ahead of what is written."""
 
-    def __init__(self, folder: Path, record: ModelRecord) -> None:
-        self._folder, self._record = folder, record
+    def __init__(self, folder: Path, record: ModelRecord, layout: Layout | None) -> None:
+        self._folder, self._record, self._layout = folder, record, layout
+        self._dense: dict[int, DensePart] = {}
         self._writers: dict[int, PartWriter] = {}
         self._found: dict[int, dict[str, int]] = {}
         self._notes: tuple[str, ...] = ()
@@ -162,6 +146,9 @@ class _UnderWay:
                 continue
             self._writers[number], self._found[number] = writer, dict(writer.counts)
             self._notes += writer.notes
+            if self._layout is not None:
+                done = writer.rows_done
+                self._dense[number] = DensePart(self._folder, number, self._layout, ids=writer.ids, done=done)
             for id_, item in writer.inputs:
                 yield Task(id_, item, number)
             yield End(number)
@@ -179,15 +166,21 @@ class _UnderWay:
         begin = time.perf_counter()
         writer = self._writers[chunk.part]
         before = writer.counts.copy()
-        writer.add(chunk.rows)
+        dense = self._dense.get(chunk.part)
+        rows = chunk.rows if dense is None else dense.take(chunk.rows)
+        writer.add(rows)
+        if dense is not None:
+            dense.flush()  # before their rows are committed: what the journal says is done is there
         writer.commit()
         counts = writer.counts - before
         record = None
         if chunk.last:
+            if dense is not None:
+                dense.finish()
             record = writer.finish(self._record)
             self._let_go(chunk.part)
         failures = tuple(
-            (outcome.image_path, outcome.error_message) for outcome, _ in chunk.rows if outcome.error_message
+            (outcome.image_path, outcome.error_message) for outcome, _ in rows if outcome.error_message
         )
         spent = chunk.spent + Spent(write_s=time.perf_counter() - begin)
         notes, self._notes = self._notes, ()
@@ -201,10 +194,12 @@ class _UnderWay:
             self._let_go(number)
 
     def _let_go(self, number: int) -> None:
+        if number in self._dense:
+            self._dense.pop(number).close()
         self._writers.pop(number).close()
 
 
-def identity(model: Opened, job: Job) -> Identity:
+def identity(model: Embedder, job: Job) -> Identity:
     """Say what the vectors of ``model`` are; their width is seen by embedding nothing but zeros.
 
     Raises SnellenError where it does not say which weights it has.

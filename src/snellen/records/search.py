@@ -173,6 +173,7 @@ class MixingRecord:
     store: str
     identity: Identity  # of the store
     model: ModelRecord  # that embedded the sample again
+    simulated: bool  # on a device that is none
     seed: int  # of the sample
     drawn: int
     pairs: tuple[PairRecord, ...]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from snellen.records.search import MixingRecord, MixingVerdict, PairRecord
+from snellen.report.terminal import SIMULATED
 from snellen.report.text import Column, clip, cosine, figure, one_line, table, wrapped
 
 WIDTH = 100
@@ -36,7 +37,8 @@ def mixing(record: MixingRecord, width: int = WIDTH) -> str:
     """Return the report, in lines of at most ``width`` cells."""
     verdict = record.verdict
     assert verdict is not None  # it is judged before it is shown
-    lines = [*_labelled("store", record.store, width), *_labelled("encoder", _encoder(record), width)]
+    lines = [SIMULATED, ""] if record.simulated else []
+    lines += [*_labelled("store", record.store, width), *_labelled("encoder", _encoder(record), width)]
     lines += _labelled("sample", f"{record.drawn} drawn (seed {record.seed}), {len(record.pairs)} compared", width)
     lines += ["", *_labelled("verdict", f"{verdict.outcome.upper()}: {verdict.because}", width)]
     for finding in verdict.findings:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from snellen import devices
 from snellen._version import __version__
 from snellen.errors import UsageError
 from snellen.records.search import MixingRecord, PairRecord
@@ -56,6 +57,7 @@ def verify(
         store=str(store.folder),
         identity=store.identity,
         model=model,
+        simulated=devices.resolve(place.device).simulated,
         seed=seed,
         drawn=len(drawn),
         pairs=_pairs(found, shares),

@@ -54,7 +54,7 @@ def _of_row(store: Store, hit: Hit, read: Reads) -> Thumbnail:
         content = read(item)
         if hit.sha256 is not None and hashlib.sha256(content).hexdigest() != hit.sha256:
             return Thumbnail(jpeg=None, because="the file has changed since it was embedded")
-        return thumbnail(decode(content))
+        return thumbnail(decode(content, at_least=_enough))
     except Gone:
         return Thumbnail(jpeg=None, because="the file is no longer there")
     except (ImageError, UsageError) as error:
@@ -63,9 +63,14 @@ def _of_row(store: Store, hit: Hit, read: Reads) -> Thumbnail:
 
 def _of_file(path: str) -> Thumbnail:
     try:
-        return thumbnail(decode(path))
+        return thumbnail(decode(path, at_least=_enough))
     except ImageError as error:
         return Thumbnail(jpeg=None, because=error.seen)
+
+
+def _enough(_height: int, _width: int) -> tuple[int, int]:
+    """Return how small a JPEG may be decoded."""
+    return SIDE, SIDE
 
 
 def failed(thumbnails: Iterable[Thumbnail]) -> int:

@@ -90,6 +90,13 @@ class Writer:
                 raise _other(self.folder, run)
             return run
 
+    def withdraw(self, run: RunState) -> None:
+        """Take back a run of which no part was begun, as if it had never been asked for."""
+        begun = any(self._places.journal(number).exists() for number in run.numbers) or any(self.done(run))
+        if not begun:
+            with self._alone(), keeping(self.folder):
+                shutil.rmtree(self._places.run(run.number), ignore_errors=True)
+
     def todo(self, run: RunState) -> Iterator[int]:
         """Yield the numbers of the parts that are not finished; of a shard, only those that are its own."""
         index, count = self.shard or (0, 1)
