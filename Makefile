@@ -16,10 +16,11 @@ DEMO_OUT := out/demo
 CARD_MODEL := vit_small_patch16_dinov3.lvd1689m
 CARD_WEIGHTS ?= seed:0
 CARD_OUT := out/card
+SOAK_OUT := out/soak
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo cards screenshots test lint parity golden verdict-power bench-peers docs clean
+.PHONY: help demo cards screenshots test lint parity golden verdict-power bench-peers soak docs clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 4
@@ -88,6 +89,13 @@ $(PEERS)/.installed: pyproject.toml constraints.txt
 
 bench-peers: $(PEERS)/.installed
 	$(PEERS)/bin/python tools/bench_peers.py
+
+# What a store promises, at full length (an hour): killed in 50 rounds over 2,000 images, memory for 20,000, a million rows.
+soak: $(DEV)
+	@mkdir -p $(SOAK_OUT)
+	$(BIN)/python tools/soak.py -o $(SOAK_OUT)/soak.json
+	$(BIN)/python tools/flat_memory.py -o $(SOAK_OUT)/flat_memory.json
+	$(BIN)/python tools/large_store.py -o $(SOAK_OUT)/large_store.json
 
 # Rewrite what is generated: docs/models.md, docs/commands.md, docs/messages.md.
 docs: $(DEV)

@@ -7,10 +7,12 @@ import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from stub_encoder import Stub, StubJob
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +27,7 @@ class MortalJob(StubJob):
 
 
 class Mortal(Stub):
-    """Kills its process at its fifth batch, unless one before it has done so; every process has an encoder of its own."""
+    """Kills its process at its fifth batch, unless one before it has done so."""
 
     def __init__(self, job: MortalJob) -> None:
         super().__init__(job.pause_s, job.weights, job.asked.device)

@@ -44,6 +44,10 @@ OPTIONS = {
         *("--weights", "--recipe", "--device", "--runtime", "--dtype", "--output", "--quiet"),
         *("--images", "--lang", "--tune", "--compare", "--simulate"),
     ),
+    "search": ("--model", "--weights", "--device", "--output", "--json", "--quiet", "--top", "--index"),
+    "verify-store": (
+        *("--model", "--weights", "--device", "--runtime", "--dtype", "--output", "--json", "--quiet", "--sample"),
+    ),
     "doctor": ("--device", "--offline", "--json"),
     "report": ("--check", "--format", "--lang", "--compare", "--output", "--json", "--quiet"),
     "export": ("--format", "--weights", "--recipe", "--json", "--quiet"),

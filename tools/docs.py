@@ -58,7 +58,7 @@ what was seen, what was expected and what to do next; [messages.md](messages.md)
 | exit code | means |
 |--:|---|
 | 0 | done |
-| 1 | some inputs failed, a checkpoint fits no encoder (`inspect`), or the verdict is fail (`verify`) |
+| 1 | some inputs failed, a checkpoint fits no encoder (`inspect`), or the verdict is fail (`verify`, `verify-store`) |
 | 2 | wrong usage, or something that was asked for is not to be had; an image that cannot be used (`verify`) |
 | 3 | the verdict is inconclusive, or there is none (`verify`) |
 | 130 | interrupted |

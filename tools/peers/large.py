@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,36 +27,14 @@ from snellen.runtimes.opening import Asked, Embedder, embedder
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from snellen.images import Picture
-
     Array = NDArray[Any]
 
 PREMADE = 2  # different batches that the encoder alone is fed
 BATCH = 8  # of timm's loader: a larger one only leaves the encoder idle for longer at both ends
 
 
-@dataclass(frozen=True, slots=True)
-class Copied:
-    """A recipe for pixels that were copied once more, as ``Image.open(path).convert("RGB")`` copies them."""
-
-    recipe: Recipe
-
-    @property
-    def apply_orientation(self) -> bool:
-        """Whether the EXIF orientation is applied."""
-        return self.recipe.apply_orientation
-
-    def at_least(self, height: int, width: int) -> tuple[int, int] | None:
-        """Return that files are decoded in full."""
-        return self.recipe.at_least(height, width)
-
-    def array(self, picture: Picture) -> Array:
-        """Return the pixels [3, h, w]."""
-        return self.recipe.array(replace(picture, rgb=picture.rgb.convert("RGB")))
-
-
 class Own:
-    """snellen: exact, with a copy more, fast; decoding alone, both ways; the encoder alone."""
+    """snellen: exact and fast; decoding alone, both ways; the encoder alone."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
         self.embedder: Embedder = embedder(Asked(name=spec["name"], weights=WEIGHTS, dtype=spec["dtype"]))
@@ -72,7 +50,6 @@ class Own:
         )
         self.chains = {
             "exact": exact,
-            "copied": replace(exact, recipe=Copied(recipe)),
             "fast": replace(exact, recipe=recipe.with_dct()),
         }
 

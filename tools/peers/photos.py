@@ -1,7 +1,7 @@
-"""Files to embed, made of the package's photographs: many of a common data set's size, or a few as large as a phone's.
+"""Files to embed, made of the package's photographs: many of a common data set's size, a few as large as a phone's.
 
-Enlarged, a photograph lacks what makes a JPEG of a phone large: detail of the size of a few pixels, and the grain of the
-sensor. Both are added: its own detail once more, small and in mirrored tiles, and noise.
+Enlarged, a photograph lacks what makes a JPEG of a phone large: detail of a few pixels, and the grain of the sensor.
+Both are added: its own detail once more, small and in mirrored tiles, and noise.
 """
 
 from __future__ import annotations

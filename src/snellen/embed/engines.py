@@ -7,6 +7,7 @@ engine is a context; it is left when the run is done, has failed or was interrup
 from __future__ import annotations
 
 import multiprocessing
+import os
 import queue
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
@@ -176,6 +177,7 @@ class Processes:
 
 def _serve(job: Job, parts: Queue[Any], events: Queue[Any]) -> None:
     """Open an encoder, and do parts until there are none; what runs in a process of its own."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(job.workers))  # with all cores each, they would be in each other's way
     try:
         with Worker(job) as worker:
             events.put(_Ready(worker.identity, worker.record))

@@ -6,17 +6,19 @@ order. The order of things is all there is here: what is lost by a death between
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from snellen.embed.patches import whole
 from snellen.embed.sources import Reader, expand
+from snellen.embed.sources.names import is_remote
 from snellen.embed.spent import Progress
 from snellen.errors import SnellenError, UsageError
-from snellen.records.store import Manifest, PartRecord
+from snellen.records.store import Input, Manifest, PartRecord
 from snellen.store import RunState, Store, Writer
 
 if TYPE_CHECKING:
@@ -121,7 +123,7 @@ def _begun(order: Order, writer: Writer, stdin: BinaryIO, watching: Watching) ->
     if before is None:
         watching.say("listing the inputs")
     with Reader() as reader:
-        inputs = expand(order.sources, stdin, watching.say)
+        inputs = map(_whole_place, expand(order.sources, stdin, watching.say))
         run = writer.begin(order.sources, inputs, reader.stat, command=order.command, part_rows=order.part_rows)
     if before is not None:
         done = sum(part.rows for part in writer.done(run))
@@ -131,6 +133,13 @@ def _begun(order: Order, writer: Writer, stdin: BinaryIO, watching: Watching) ->
         parts = "1 part" if run.parts == 1 else f"{run.parts:,} parts"
         watching.say(f"{run.rows:,} inputs in {parts}{present}")
     return run
+
+
+def _whole_place(item: Input) -> Input:
+    """Return an input that is found from any working directory; its name stays as it was given."""
+    if not item.place or is_remote(item.place):
+        return item
+    return replace(item, place=os.path.abspath(item.place))
 
 
 def _finished(writer: Writer, run: RunState) -> Manifest:

@@ -14,7 +14,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -38,9 +38,6 @@ TICK_S = 0.3
 
 PATIENCE_S = 60.0
 """How long no worker may have said anything before it is told what they may be waiting for."""
-
-LOST_S = 60.0
-"""How long no worker may have said anything, where a machine is lost, before its parts are given to other machines."""
 
 INIT_DEATHS = 8
 """Workers in a row that may die before they are ready, as they do when a machine is lost just then."""
@@ -96,7 +93,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """No part is under way any more; where a machine was lost, some may be left."""
+    """All parts have their answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,21 +105,21 @@ class Failed:
     todo: str = ""
 
 
-def drive(pipe: Connection, plan: Plan, own: Own, identity: Identity | None) -> None:
-    """Serve the other end of ``pipe``: open the encoder unless its ``identity`` is known, and carry out one order."""
+def drive(pipe: Connection, plan: Plan, own: Own) -> None:
+    """Serve the other end of ``pipe``: open the encoder, and carry out one order."""
     _quiet(plan, own)
     try:
         with ray_cluster.connected(plan.address, own.folder) as ray:
             room = ray_cluster.room(ray, plan.job.asked.device, plan.workers)
             job = replace(plan.job, workers=plan.threads or max(1, int(room.cpus)))
             ray_cluster.check(ray, room.nodes, None)
-            if identity is None:
-                ready = _opened(ray, job, room)
-                identity = ready.identity
-                pipe.send(ready)
+            ready = _opened(ray, job, room)
+            pipe.send(ready)
             order = pipe.recv()
             ray_cluster.check(ray, room.nodes, order.place)
-            _parts(ray, pipe, replace(room, workers=min(room.workers, len(order.parts))), job, identity, order)
+            room = replace(room, workers=min(room.workers, len(order.parts)))
+            orders = Orders(job=job, identity=ready.identity, place=order.place)
+            _parts(ray, Said(ray, pipe, room), room, orders, order.parts)
     except SnellenError as error:
         pipe.send(Failed(error.seen, error.expected, error.todo))
     except (EOFError, BrokenPipeError, ConnectionResetError, SystemExit):  # the command is gone, or has enough
@@ -155,25 +152,10 @@ def _opened(ray: Any, job: Job, room: Room) -> Ready:
     return Ready(*found)
 
 
-def _parts(ray: Any, pipe: Connection, room: Room, job: Job, identity: Identity, order: Order) -> None:
-    """Do the parts, and send what the workers say of them."""
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+def _parts(ray: Any, said: Said, room: Room, orders: Orders, parts: Sequence[int]) -> None:
+    """Do the parts with Ray Data, and send what the workers say of them, in any order.
 
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-    desk = ray.remote(num_cpus=0, scheduling_strategy=here)(Desk).remote()
-    orders = Orders(job=job, identity=identity, place=order.place, there=packages(), desk=desk)
-    said = Said(ray, pipe, desk, room)
-    for text in _answers(ray, room, orders, order.parts):
-        said.forward()  # what a worker said before it gave its answer
-        said.send(Answer(text))
-    said.end()
-    pipe.send(Over())
-
-
-def _answers(ray: Any, room: Room, orders: Orders, parts: Sequence[int]) -> Iterator[str]:
-    """Yield the answers of Ray Data's workers, in any order.
-
-    Ray starts a worker that dies anew and gives it its part again, as often as need be; the command counts.
+    Ray starts a worker that dies anew, there or on another machine, and gives it its part again, as often as need be.
     """
     context = ray.data.DataContext.get_current().copy()
     context.enable_progress_bars = False
@@ -181,18 +163,27 @@ def _answers(ray: Any, room: Room, orders: Orders, parts: Sequence[int]) -> Iter
     context.execution_no_progress_timeout_s = -1  # a part may take hours
     context.max_consecutive_actor_init_deaths = INIT_DEATHS
     pool = ray.data.ActorPoolStrategy(size=room.workers, max_tasks_in_flight_per_actor=1)
+    given = (orders, packages(), said.desk)
     with ray.data.DataContext.current(context):
         data = ray.data.from_items([{"part": part} for part in parts], override_num_blocks=len(parts))
-        told = data.map_batches(Hands, batch_size=1, compute=pool, fn_constructor_args=(orders,), **room.takes())
+        told = data.map_batches(Hands, batch_size=1, compute=pool, fn_constructor_args=given, **room.takes())
         for batch in told.iter_batches(batch_size=None, prefetch_batches=0):
-            yield from map(str, batch["answer"])
+            said.forward()  # what a worker said before it gave its answer
+            for text in batch["answer"]:
+                said.send(Answer(str(text)))
+    said.end()
+    said.send(Over())
 
 
 class Said:
     """What workers leave at the desk goes on to the command, from a thread; the pipe is written by one at a time."""
 
-    def __init__(self, ray: Any, pipe: Connection, desk: Any, room: Room) -> None:
-        self._ray, self._pipe, self._desk, self._room = ray, pipe, desk, room
+    def __init__(self, ray: Any, pipe: Connection, room: Room) -> None:
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        self.desk = ray.remote(num_cpus=0, scheduling_strategy=here)(Desk).remote()
+        self._ray, self._pipe, self._room = ray, pipe, room
         self._sending, self._ended = threading.RLock(), threading.Event()
         self._heard = time.monotonic()
         self._thread = threading.Thread(target=self._watch, name="desk", daemon=True)
@@ -206,7 +197,7 @@ class Said:
     def forward(self) -> None:
         """Send what lies at the desk."""
         with self._sending:
-            for message in self._ray.get(self._desk.take.remote()):
+            for message in self._ray.get(self.desk.take.remote()):
                 self._heard = time.monotonic()
                 self._pipe.send(message)
 
@@ -223,9 +214,6 @@ class Said:
             while not self._ended.wait(TICK_S) and not _orphan():
                 self.forward()
                 silent = time.monotonic() - self._heard
-                if silent > LOST_S and self._lost():
-                    self.send(Over())
-                    return
                 if silent > patience:
                     patience *= 2
                     free = counted(self._ray.available_resources())
@@ -236,11 +224,6 @@ class Said:
         finally:
             if not self._ended.is_set():
                 os.kill(os.getpid(), signal.SIGTERM)
-
-    def _lost(self) -> bool:
-        """Tell whether a machine that had workers is gone; Ray waits for it for ever."""
-        alive = {node["NodeID"] for node in self._ray.nodes() if node["Alive"]}
-        return not alive.issuperset(self._room.nodes)
 
 
 def _orphan() -> bool:

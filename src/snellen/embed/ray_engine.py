@@ -28,6 +28,8 @@ from snellen.embed.spent import Progress
 from snellen.errors import MissingPackage, SnellenError, UsageError
 from snellen.records import ModelRecord
 from snellen.records.store import Identity, PartRecord
+from snellen.store import part_writer
+from snellen.store.files import keeping
 
 if TYPE_CHECKING:
     from snellen.embed.worker import Job
@@ -75,7 +77,7 @@ class Ray:
             threads=threads,
         )
         self._tell = tell
-        self._driver = Driver(self._plan, None)
+        self._driver = Driver(self._plan)
         try:
             ready = self._driver.message()
             if not isinstance(ready, Ready):
@@ -88,18 +90,15 @@ class Ray:
 
     def run(self, folder: str, parts: Iterable[int]) -> Iterator[Event]:
         """Do the parts, in any order; the first error of a worker ends the run, and what was committed stays."""
-        left = set(parts)
+        left, lives = sorted(parts), Lives()
+        if not left:
+            return
         sign = Path(folder).absolute() / ".snellen" / f"ray-{secrets.token_hex(8)}"
-        lives = Lives()
         try:
-            sign.write_text(sign.name, encoding="ascii")
-            place = _place(sign, min(left, default=None))
-            while left:
-                yield from self._round(place, left, lives)
-                if left:
-                    self._tell(f"a machine is lost; {len(left)} parts go on from their journals on the others")
-                    self._driver.stop()
-                    self._driver = Driver(self._plan, self.identity)
+            with keeping(sign.parent.parent):
+                sign.write_text(sign.name, encoding="ascii")
+            self._driver.send(Order(_place(sign, left[0]), left))
+            yield from self._events(lives)
         finally:
             sign.unlink(missing_ok=True)
 
@@ -109,22 +108,15 @@ class Ray:
     def __exit__(self, *_: object) -> None:
         self._driver.stop()
 
-    def _round(self, place: Place, left: set[int], lives: Lives) -> Iterator[Event]:
-        """Give out what is left, and take the finished parts out of it."""
-        self._driver.send(Order(place, sorted(left)))
-        while True:
-            message = self._driver.message()
-            if isinstance(message, Over):
-                return
+    def _events(self, lives: Lives) -> Iterator[Event]:
+        while not isinstance(message := self._driver.message(), Over):
             if isinstance(message, Note):
                 self._tell(message.text)
             elif isinstance(message, Begun):
                 if cost := lives.begun(message):
                     self._tell(cost)
             elif isinstance(message, Answer):
-                record = answered(message.text)
-                left.discard(record.number)
-                yield record
+                yield answered(message.text)
             elif isinstance(message, Moved):
                 yield lives.news(message)
 
@@ -164,14 +156,13 @@ class Lives:
 class Driver:
     """The process that drives Ray, and the way to talk to it."""
 
-    def __init__(self, plan: Plan, identity: Identity | None) -> None:
-        # The name of a socket has to fit: see LONGEST.
-        at = None if len(tempfile.gettempdir()) <= LONGEST else "/tmp"
-        self._folder = tempfile.mkdtemp(prefix="ray-", dir=at)
+    def __init__(self, plan: Plan) -> None:
+        short = len(tempfile.gettempdir()) <= LONGEST
+        self._folder = tempfile.mkdtemp(prefix="ray-", dir=None if short else "/tmp")
         own = Own(folder=self._folder, token=secrets.token_hex(32))
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=ray_driver.drive, args=(theirs, plan, own, identity), name="ray driver")
+        self._process = context.Process(target=ray_driver.drive, args=(theirs, plan, own), daemon=True)
         try:
             self._process.start()
         except BaseException:
@@ -235,14 +226,11 @@ def _installed() -> None:
         raise MissingPackage("the engine ray needs the package ray", todo="pip install 'snellen[ray]'")
 
 
-def _place(sign: Path, part: int | None) -> Place:
+def _place(sign: Path, part: int) -> Place:
     """Return how a machine tells that it sees this store, and an image of a part that is still to be embedded."""
-    from snellen.store import part_writer
-
-    folder, item = sign.parent.parent, None
-    if part is not None:
-        with part_writer(folder, part, wait=LOCKED_S) as writer:
-            item = next((item for _, item in writer.inputs), None)
+    folder = sign.parent.parent
+    with part_writer(folder, part, wait=LOCKED_S) as writer:
+        item = next((item for _, item in writer.inputs), None)
     image = None if item is None or item.kind == "url" or not os.path.exists(item.place) else item.place
     return Place(folder=str(folder), sign=str(sign), content=sign.name, image=image, directory=os.getcwd())
 

@@ -54,13 +54,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Orders:
-    """What every worker of a run is given; ``desk`` is Ray's handle of the ``Desk``."""
+    """What every worker of a run is given."""
 
     job: Job
     identity: Identity
     place: Place
-    there: Mapping[str, str]
-    desk: Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,10 +118,13 @@ class Desk:
 
 
 class Hands:
-    """An actor of Ray Data's pool: one worker, which is opened when there is something to do."""
+    """An actor of Ray Data's pool: one worker, which is opened when there is something to do.
 
-    def __init__(self, orders: Orders) -> None:
-        self._orders = orders
+    ``there``: the packages of the command's machine; ``desk``: Ray's handle of the ``Desk``.
+    """
+
+    def __init__(self, orders: Orders, there: Mapping[str, str], desk: Any) -> None:
+        self._orders, self._there, self._desk = orders, there, desk
         self._worker: Worker | None = None
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -143,7 +144,7 @@ class Hands:
 
         place = self._orders.place
         if self._worker is None:
-            check(self._orders.there, place)
+            check(self._there, place)
         try:
             with part_writer(Path(place.folder), part, wait=LOCKED_S) as writer:
                 self._say(_begun(part, writer.rows_done, writer.inputs), wait=True)
@@ -176,7 +177,7 @@ class Hands:
         """Leave a message at the desk; ``wait`` until it is there, so that it is not overtaken by an answer."""
         import ray
 
-        sent = self._orders.desk.say.remote(message)
+        sent = self._desk.say.remote(message)
         if wait:
             ray.get(sent)
 

@@ -40,7 +40,7 @@ def reduce(image: Image.Image, stream: BinaryIO, at_least: AtLeast) -> bool:
 def _is_usual(stream: BinaryIO) -> bool:
     """Tell whether the header holds nothing but what every decoder understands alike.
 
-    A lossless JPEG cannot be reduced: its decoder would write rows of full width into the room of short ones.
+    A lossless JPEG, for one, cannot be reduced: asked to, its decoder calls a good file broken.
     """
     place = stream.tell()
     stream.seek(0)

@@ -14,6 +14,9 @@ from snellen.records.model import ModelRecord, Origin
 
 STORE_SCHEMA = "snellen.store/1"
 
+UNNAMED = "'"
+"""What the variant of weights begins with that are no row of the zoo: it is their place, quoted."""
+
 Kind = Literal["file", "tar", "parquet", "url"]
 """How the bytes of an input are reached.
 
@@ -56,7 +59,10 @@ class Identity:
 
     def differences(self, other: Identity) -> tuple[str, ...]:
         """Return what makes the vectors of ``other`` incomparable, a clause for each; empty where they may be mixed."""
-        names = [field.name for field in fields(self) if field.name != "origin"]
+        ignored = {"origin"}
+        if self.variant.startswith(UNNAMED) and other.variant.startswith(UNNAMED):
+            ignored.add("variant")  # the same weights may lie elsewhere today
+        names = [field.name for field in fields(self) if field.name not in ignored]
         pairs = [(name, getattr(self, name), getattr(other, name)) for name in names]
         return tuple(f"{name} is {mine}, and {theirs} there" for name, mine, theirs in pairs if mine != theirs)
 

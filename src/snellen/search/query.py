@@ -159,18 +159,12 @@ def identity_of(record: ModelRecord, store: Identity) -> Identity:
 
 def check(store: Identity, mine: Identity) -> None:
     """Raise UsageError, naming what differs, where vectors cannot be compared with those of a store."""
-    if _is_path(store.variant) and _is_path(mine.variant):
-        mine = replace(mine, variant=store.variant)  # weights without a name of their own are called by their place
     if differences := store.differences(mine):
         raise UsageError(
             "the vectors cannot be compared with those of the store: " + "; ".join(differences),
             expected="the weights, recipe, pooling and dtype that the store was made with",
             todo="leave -m and --weights out, or name the weights that the store was made with",
         )
-
-
-def _is_path(variant: str) -> bool:
-    return variant.startswith("'")
 
 
 def picture_of(source: str | bytes, store: Identity) -> Picture:

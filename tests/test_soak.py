@@ -1,0 +1,71 @@
+"""The long trials of stores, made short: ``make soak`` runs them in full."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parent.parent / "tools"))  # behind the tests: both have a "parity"
+
+import flat_memory
+import soak
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory) -> tuple[Path, Path, float]:
+    """Images, a store that nobody disturbed, and how long it took when the encoder was converted before."""
+    folder = tmp_path_factory.mktemp("soak")
+    soak.generate(folder / "images", 150, seed=3)
+    soak.attempt(soak.command(folder / "images", folder / "warm"), None)
+    code, length = soak.attempt(soak.command(folder / "images", folder / "clean"), None)
+    assert code == 1  # some are damaged
+    return folder / "images", folder / "clean", length
+
+
+def test_a_run_that_is_killed_again_and_again_loses_nothing(clean, tmp_path) -> None:
+    images, out, length = clean
+    expected = soak.rows(out)
+    assert expected.num_rows == 150
+    soak.control(expected)
+    drawn = random.Random(1)
+    for number in range(2):
+        found = soak.one_round(images, tmp_path / f"out{number}", expected, length, drawn)
+        assert found.kills
+        assert found.equal, found
+
+
+def test_the_comparison_can_fail(clean, tmp_path, monkeypatch) -> None:
+    images, out, _ = clean
+    expected = soak.rows(out)
+    monkeypatch.setattr(soak, "RECIPE", soak.RECIPE.replace("0.25", "0.5").replace("mean 0.5", "mean 0.4"))
+    found = soak.one_round(images, tmp_path / "out", expected, 1e6, random.Random(1))
+    assert not found.equal
+    assert any("embedding differs" in line for line in found.differences)
+
+
+def test_memory_does_not_grow_with_the_number_of_images(clean, tmp_path) -> None:
+    images, *_ = clean
+    soak.generate(tmp_path / "many", 1500, seed=4)
+    few = flat_memory.peak_mib(soak.command(images, tmp_path / "few"))
+    many = flat_memory.peak_mib(soak.command(tmp_path / "many", tmp_path / "out"))
+    assert few > 50
+    assert many < flat_memory.LIMIT * few
+
+
+def test_two_simulated_devices_make_the_store_that_one_makes(tmp_path, monkeypatch) -> None:
+    """One thread each: a sum over two threads is added up in another order, here as on any processor."""
+    soak.generate(tmp_path / "images", 40, seed=5)
+    monkeypatch.setenv("SNELLEN_SIMULATE", "npu")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    found = {}
+    for device in ("npu:0", "npu:all"):
+        line = [*soak.command(tmp_path / "images", tmp_path / device.replace(":", "")), "--device", device]
+        assert soak.attempt(line, None)[0] == 1  # some are damaged
+        found[device] = tmp_path / device.replace(":", "")
+    assert not soak.differences(*map(soak.rows, found.values()))
+    records = json.loads((found["npu:all"] / "manifest.json").read_text())["runs"][0]["models"]
+    assert {record["device"] for record in records} <= {"npu:0", "npu:1"}
