@@ -7,53 +7,39 @@ import random
 import sys
 from pathlib import Path
 
-import pytest
-
 sys.path.append(str(Path(__file__).parent.parent / "tools"))  # behind the tests: both have a "parity"
 
 import flat_memory
 import soak
 
 
-@pytest.fixture(scope="module")
-def clean(tmp_path_factory) -> tuple[Path, Path, float]:
-    """Images, a store that nobody disturbed, and how long it took when the encoder was converted before."""
-    folder = tmp_path_factory.mktemp("soak")
-    soak.generate(folder / "images", 150, seed=3)
-    soak.attempt(soak.command(folder / "images", folder / "warm"), None)
-    code, length = soak.attempt(soak.command(folder / "images", folder / "clean"), None)
+def test_the_long_trials_made_short(tmp_path, monkeypatch) -> None:
+    """In one test, for all of them want the store that nobody disturbed."""
+    images, out = tmp_path / "images", tmp_path / "clean"
+    soak.generate(images, 150, seed=3)
+    soak.attempt(soak.command(images, tmp_path / "warm"), None)  # converts the encoder
+    code, length = soak.attempt(soak.command(images, out), None)
     assert code == 1  # some are damaged
-    return folder / "images", folder / "clean", length
-
-
-def test_a_run_that_is_killed_again_and_again_loses_nothing(clean, tmp_path) -> None:
-    images, out, length = clean
     expected = soak.rows(out)
     assert expected.num_rows == 150
     soak.control(expected)
+
     drawn = random.Random(1)
     for number in range(2):
         found = soak.one_round(images, tmp_path / f"out{number}", expected, length, drawn)
         assert found.kills
         assert found.equal, found
 
-
-def test_the_comparison_can_fail(clean, tmp_path, monkeypatch) -> None:
-    images, out, _ = clean
-    expected = soak.rows(out)
-    monkeypatch.setattr(soak, "RECIPE", soak.RECIPE.replace("0.25", "0.5").replace("mean 0.5", "mean 0.4"))
-    found = soak.one_round(images, tmp_path / "out", expected, 1e6, random.Random(1))
-    assert not found.equal
-    assert any("embedding differs" in line for line in found.differences)
-
-
-def test_memory_does_not_grow_with_the_number_of_images(clean, tmp_path) -> None:
-    images, *_ = clean
     soak.generate(tmp_path / "many", 1500, seed=4)
     few = flat_memory.peak_mib(soak.command(images, tmp_path / "few"))
-    many = flat_memory.peak_mib(soak.command(tmp_path / "many", tmp_path / "out"))
+    many = flat_memory.peak_mib(soak.command(tmp_path / "many", tmp_path / "more"))
     assert few > 50
     assert many < flat_memory.LIMIT * few
+
+    monkeypatch.setattr(soak, "RECIPE", soak.RECIPE.replace("mean 0.5", "mean 0.4"))
+    other = soak.one_round(images, tmp_path / "other", expected, 1e6, drawn)
+    assert not other.equal
+    assert any("embedding differs" in line for line in other.differences)
 
 
 def test_two_simulated_devices_make_the_store_that_one_makes(tmp_path, monkeypatch) -> None:

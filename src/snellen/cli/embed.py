@@ -119,7 +119,7 @@ def embed(wanted: options.Wanted, **given: Any) -> int:
 def _embed(wanted: options.Wanted, asked: Asked) -> int:
     """Embed into one file, or print a table."""
     from snellen import draft
-    from snellen.embed import sinks
+    from snellen.embed import sample, sinks
     from snellen.embed.sources import expand
     from snellen.embed.worker import Worker
 
@@ -128,6 +128,10 @@ def _embed(wanted: options.Wanted, asked: Asked) -> int:
     inputs = list(expand(asked.sources, sys.stdin.buffer, show.say))
     counts: Counter[str] = Counter()
     with Worker(_job(wanted, asked, images=len(inputs))) as worker:
+        if asked.decode == "fast" and inputs:
+            found = str(sample.fast_drift(worker.model, [inputs[place] for place in sample.spread(len(inputs))]))
+            show.say(found, quiet=asked.quiet)
+            worker.note(found)
         rows = worker.rows(inputs)
         counted = _counted(show.progress(rows, len(inputs), "embedding", quiet=asked.quiet), counts)
         record = worker.record

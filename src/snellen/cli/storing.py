@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ import click
 
 from snellen.cli import show
 from snellen.cli.meter import Meter, span
+from snellen.embed import sample
 from snellen.embed.engines import Engine, Local, Processes
 from snellen.embed.filling import Filled, Order, Watching, fill
 from snellen.embed.patches import begin, first, room
@@ -47,8 +49,8 @@ def store(asked: Asked, job: Job, command: str) -> int:
     )
     with _engine(asked, job) as engine:
         shown = _Shown(job.workers, asked.quiet)
-        if spec is not None:
-            order = replace(order, settle=partial(_dense, asked, job, spec, engine))
+        if spec is not None or asked.decode == "fast":
+            order = replace(order, settle=partial(_settle, asked, job, spec, engine))
         try:
             filled = fill(order, engine, sys.stdin.buffer, Watching(say=shown.say, begin=shown.begin, add=shown.add))
         finally:
@@ -65,16 +67,21 @@ def store(asked: Asked, job: Job, command: str) -> int:
     return int(filled.failed > 0)
 
 
-def _dense(asked: Asked, job: Job, spec: Spec, engine: Engine, run: RunState) -> None:
-    """Say how much the patch features of a run will take, ask whether to go on, and settle what they are."""
-    ask = partial(click.confirm, default=False, err=True) if sys.stdin.isatty() else None
-    agreed = partial(room.agree, yes=asked.yes, ask=ask)
+def _settle(asked: Asked, job: Job, spec: Spec | None, engine: Engine, run: RunState) -> None:
+    """Say before the first part what will be written and what fast decoding costs; ask whether to go on."""
     folder = Path(str(asked.output))
-    if isinstance(engine, Local):
-        first.start(folder, run, spec, engine.model, agreed, workers=job.workers)
-        return
-    with replace(job, asked=replace(job.asked, device=_names(job)[0])).open() as model:
-        first.start(folder, run, spec, model, agreed, workers=job.workers)
+    with ExitStack() as stack:
+        if isinstance(engine, Local):
+            model = engine.model
+        else:
+            model = stack.enter_context(replace(job, asked=replace(job.asked, device=_names(job)[0])).open())
+        if asked.decode == "fast" and run.rows:
+            found = str(sample.fast_drift(model, sample.of_run(folder, run)))
+            show.say(found, quiet=asked.quiet)
+            engine.note(found)
+        if spec is not None:
+            ask = partial(click.confirm, default=False, err=True) if sys.stdin.isatty() else None
+            first.start(folder, run, spec, model, partial(room.agree, yes=asked.yes, ask=ask), workers=job.workers)
 
 
 def _names(job: Job) -> tuple[str, ...]:

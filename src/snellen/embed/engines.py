@@ -42,6 +42,9 @@ class Engine(Protocol):
     def records(self) -> tuple[ModelRecord, ...]:
         """What makes them, one for each worker that differs."""
 
+    def note(self, text: str) -> None:
+        """Have the records of the parts that come say something more."""
+
     def run(self, folder: str, parts: Iterable[int]) -> Iterator[Event]:
         """Do the parts, in any order."""
 
@@ -60,6 +63,10 @@ class Local:
         self.model = self._worker.model
         self.identity = self._worker.identity
         self.records = (self._worker.record,)
+
+    def note(self, text: str) -> None:
+        """Tell the worker."""
+        self._worker.note(text)
 
     def run(self, folder: str, parts: Iterable[int]) -> Iterator[Event]:
         """Do the parts one after the other."""
@@ -102,7 +109,8 @@ class Processes:
     def __init__(self, jobs: Sequence[Job]) -> None:
         context = multiprocessing.get_context("spawn")  # a device's runtime does not survive a fork
         self._events: Queue[Any] = context.Queue(maxsize=64 * len(jobs))
-        self._parts: Queue[tuple[str, int] | None] = context.Queue()
+        self._parts: Queue[tuple[str, int, tuple[str, ...]] | None] = context.Queue()
+        self._notes: tuple[str, ...] = ()
         self._workers: list[BaseProcess] = [
             context.Process(target=_serve, args=(job, self._parts, self._events), daemon=True) for job in jobs
         ]
@@ -121,10 +129,14 @@ class Processes:
                 self._stop()
                 raise UsageError(f"the devices do not run the same encoder: {'; '.join(differences)}")
 
+    def note(self, text: str) -> None:
+        """Tell the workers, with the parts."""
+        self._notes += (text,)
+
     def run(self, folder: str, parts: Iterable[int]) -> Iterator[Event]:
         """Do the parts; the first error of a worker ends the run, and what the others committed stays."""
         for number in parts:
-            self._parts.put((folder, number))
+            self._parts.put((folder, number, self._notes))
         for _ in self._workers:
             self._parts.put(None)
         at_work = len(self._workers)
@@ -183,7 +195,9 @@ def _serve(job: Job, parts: Queue[Any], events: Queue[Any]) -> None:
             events.put(_Ready(worker.identity, worker.record))
             first = parts.get()
             if first is not None:
-                folder, number = first
+                folder, number, notes = first
+                for note in notes:
+                    worker.note(note)
                 for event in worker.work(folder, _numbers(number, parts)):
                     events.put(event)
             events.put(_Done())

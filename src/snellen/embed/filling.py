@@ -106,7 +106,7 @@ def fill(order: Order, engine: Engine, stdin: BinaryIO, watching: Watching) -> F
 
 
 def _settled(order: Order, writer: Writer, run: RunState, *, new: bool) -> None:
-    """Do what is to be done before the first part; a new run that fails there leaves nothing that must be gone on with."""
+    """Do what comes before the first part; a new run that fails there leaves nothing that must be gone on with."""
     if order.settle is None:
         return
     try:

@@ -85,6 +85,10 @@ class Worker:
         found = self.model.vectors(batches)
         return map(normalized, found) if self.job.normalized else found
 
+    def note(self, text: str) -> None:
+        """Have the record say something more, with the parts and files that come."""
+        self.record = replace(self.record, notes=(*self.record.notes, text))
+
     def work(self, folder: str, parts: Iterable[int]) -> Iterator[Progress | PartRecord]:
         """Do parts of the store's unfinished run, one after the other, without a pause between them.
 
@@ -179,9 +183,7 @@ class _UnderWay:
                 dense.finish()
             record = writer.finish(self._record)
             self._let_go(chunk.part)
-        failures = tuple(
-            (outcome.image_path, outcome.error_message) for outcome, _ in rows if outcome.error_message
-        )
+        failures = tuple((outcome.image_path, outcome.error_message) for outcome, _ in rows if outcome.error_message)
         spent = chunk.spent + Spent(write_s=time.perf_counter() - begin)
         notes, self._notes = self._notes, ()
         yield Progress(dict(counts), spent, failures, self._found.pop(chunk.part, {}), notes)
