@@ -19,6 +19,7 @@ from snellen.images import Picture, decode
 from snellen.recipes import FAMILIES, LIBRARIES, Recipe, apply, builtin
 from snellen.recipes.foreign import to_processor, to_timm
 from snellen.recipes.recipe import DCT
+from snellen.recipes.steps import ShortestEdge
 
 PHOTOS = Path(snellen.__file__).parent / "photos"
 RNG = np.random.default_rng(5)
@@ -208,6 +209,14 @@ def test_an_image_of_the_callers_is_neither_reduced_nor_shared():
     assert np.array_equal(before, np.asarray(image))
 
 
+def test_a_jpeg_is_not_copied_once_more(monkeypatch):
+    expected = np.asarray(decode(KINDS["444"]).rgb)
+    with monkeypatch.context() as patched:
+        patched.setattr(Image.Image, "convert", lambda *_: pytest.fail("a copy was made"))
+        rgb = decode(KINDS["444"]).rgb
+    assert np.array_equal(np.asarray(rgb), expected)
+
+
 def test_a_decoded_jpeg_can_be_used_as_any_image():
     for at_least in (None, half):
         rgb = decode(KINDS["444"], at_least=at_least).rgb
@@ -320,7 +329,7 @@ def levels(a: np.ndarray, b: np.ndarray, recipe: Recipe) -> float:
 
 
 @pytest.mark.parametrize("text", [CROP, TENSOR, FLOAT, CROP.replace("bicubic", "lanczos")])
-@pytest.mark.parametrize("size", [(1000, 872), (999, 869), (655, 641)])
+@pytest.mark.parametrize("size", [(1000, 872), (999, 869), (655, 641), (784, 701)])  # 98 x (32 / 98) is below 32
 def test_reduced_pixels_are_like_the_exact_ones(text, size):
     recipe = Recipe.parse(text)
     data = jpeg(photo(*size), quality=90)
@@ -330,6 +339,13 @@ def test_reduced_pixels_are_like_the_exact_ones(text, size):
     whole = replace(picture, width=picture.rgb.width, height=picture.rgb.height)
     if size[0] % 8:  # where the last pixel is not full, it may not count as one
         assert levels(exact, recipe.array(whole), recipe) > 1.1 * levels(exact, fast, recipe)
+
+
+def test_the_longer_side_is_that_of_the_file():
+    step = ShortestEdge(40, "bicubic")
+    reduced = photo(86, 80)  # an eighth of 681 x 640, which alone would become 43 x 40
+    assert apply.run(reduced, (step,), (640, 681)).shape == apply.run(photo(681, 640), (step,)).shape == (3, 40, 42)
+    assert apply.run(reduced, (step,)).shape == (3, 40, 43)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

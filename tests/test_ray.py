@@ -83,7 +83,7 @@ def test_the_store_is_that_of_a_local_run_though_a_worker_is_killed(cluster, tmp
     assert there.counts == here.counts == counts == {"done": 98, "broken": 1, "already_present": 1}
     assert table(tmp_path / "ray") == table(tmp_path / "local")
     assert ledger(tmp_path / "ray") == ledger(tmp_path / "local")
-    assert not [*(tmp_path / "ray" / ".snellen").glob("ray-*")]
+    assert not [*(tmp_path / "ray" / ".snellen").rglob("ray-*")]
 
 
 def begun(rows: int, **changes) -> Begun:
@@ -172,6 +172,7 @@ def test_ray_is_started_for_this_machine_alone(fake_ray, tmp_path) -> None:
     assert fake_ray[1:] == ["shutdown"]
     assert ray_cluster.settings(None, "secret") == {
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ENABLE_AUTO_CONNECT": "0",
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": "secret",

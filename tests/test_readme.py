@@ -117,7 +117,7 @@ def test_make_targets_in_the_text_exist(text: str) -> None:
 def test_both_languages_show_the_same() -> None:
     assert blocks(ENGLISH) == blocks(CHINESE)
     assert shape(ENGLISH) == shape(CHINESE)
-    assert shape(ENGLISH)["headings"] == ["#", *["##"] * 10]
+    assert shape(ENGLISH)["headings"] == ["#", *["##"] * 11]
     assert len(shape(ENGLISH)["tables"]) == 3
 
 

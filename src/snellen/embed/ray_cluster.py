@@ -67,10 +67,14 @@ def settings(address: str | None, token: str) -> dict[str, str]:
 
     ``token`` opens the ports of what is started here.
     """
-    if address is not None:
-        return {"RAY_USAGE_STATS_ENABLED": "0", "RAY_NUM_REDIS_GET_RETRIES": "2"}
-    return {
+    always = {
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ENABLE_AUTO_CONNECT": "0",
+    }  # or a thread at the end starts another Ray
+    if address is not None:
+        return {**always, "RAY_NUM_REDIS_GET_RETRIES": "2"}
+    return {
+        **always,
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's name for: this machine alone, on loopback
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": token,  # or other users of this machine could run code as this one

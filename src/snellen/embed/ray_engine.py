@@ -30,6 +30,7 @@ from snellen.records import ModelRecord
 from snellen.records.store import Identity, PartRecord
 from snellen.store import part_writer
 from snellen.store.files import keeping
+from snellen.store.layout import Places
 
 if TYPE_CHECKING:
     from snellen.embed.worker import Job
@@ -93,11 +94,13 @@ class Ray:
         left, lives = sorted(parts), Lives()
         if not left:
             return
-        sign = Path(folder).absolute() / ".snellen" / f"ray-{secrets.token_hex(8)}"
+        places = Places(Path(folder).absolute())
+        sign = places.journals / f"ray-{secrets.token_hex(8)}"  # where it goes with the rest, if this process is killed
         try:
-            with keeping(sign.parent.parent):
+            with keeping(places.folder):
+                places.journals.mkdir(exist_ok=True)
                 sign.write_text(sign.name, encoding="ascii")
-            self._driver.send(Order(_place(sign, left[0]), left))
+            self._driver.send(Order(_place(places.folder, sign, left[0]), left))
             yield from self._events(lives)
         finally:
             sign.unlink(missing_ok=True)
@@ -226,9 +229,8 @@ def _installed() -> None:
         raise MissingPackage("the engine ray needs the package ray", todo="pip install 'snellen[ray]'")
 
 
-def _place(sign: Path, part: int) -> Place:
+def _place(folder: Path, sign: Path, part: int) -> Place:
     """Return how a machine tells that it sees this store, and an image of a part that is still to be embedded."""
-    folder = sign.parent.parent
     with part_writer(folder, part, wait=LOCKED_S) as writer:
         item = next((item for _, item in writer.inputs), None)
     image = None if item is None or item.kind == "url" or not os.path.exists(item.place) else item.place
