@@ -238,6 +238,8 @@ def test_the_step_is_part_of_the_text_and_of_the_hash():
     assert Recipe.parse(fast.text) == fast
     assert fast.hash != exact.hash != exact.with_dct(3).hash != fast.hash
     assert fast.with_dct(None) == exact
+    assert Recipe.parse(CROP.replace("stored |", "stored | DCT 02.0 |")).hash == exact.with_dct(2).hash
+    assert "| dct 1.5 |" in exact.with_dct(1.5).text
     assert fast.with_pool("patch_mean").dct == DCT
     assert (fast.size, fast.eight_bit) == (exact.size, exact.eight_bit)
 
@@ -257,9 +259,14 @@ def test_every_builtin_takes_it_or_says_why_not(library, family):
     ("text", "message"),
     [
         ("stored | dct | squash 8 box | scale | pool cls", "step 2 of the recipe, 'dct'"),
-        ("stored | dct 0 | squash 8 box | scale | pool cls", "expected: 'dct N', N a whole number from 1 to 16"),
+        (
+            "stored | dct 0 | squash 8 box | scale | pool cls",
+            "expected: 'dct N', N a number from 1 to 16 with one digit",
+        ),
         ("stored | dct 17 | squash 8 box | scale | pool cls", "'dct N'"),
-        ("stored | dct 2.5 | squash 8 box | scale | pool cls", "'dct N'"),
+        ("stored | dct 2.25 | squash 8 box | scale | pool cls", "'dct N'"),
+        ("stored | dct nan | squash 8 box | scale | pool cls", "'dct N'"),
+        ("stored | dct 0.9 | squash 8 box | scale | pool cls", "'dct N'"),
         ("stored | dct 2 2 | squash 8 box | scale | pool cls", "'dct N'"),
         ("stored | squash 8 box | dct 2 | scale | pool cls", "step 3 of the recipe, 'dct 2': out of place"),
         ("stored | dct 2 | dct 2 | squash 8 box | scale | pool cls", "out of place"),
@@ -298,6 +305,9 @@ def test_no_file_of_the_libraries_can_say_it():
 )
 def test_at_least(text, size, expected):
     assert Recipe.parse(text).with_dct(2).at_least(*size) == expected
+    if expected is not None:
+        less = tuple(-(-3 * side // 4) for side in expected)
+        assert Recipe.parse(text).with_dct(1.5).at_least(*size) == less
     assert Recipe.parse(text).at_least(*size) is None
 
 

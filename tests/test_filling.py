@@ -6,6 +6,8 @@ import io
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -180,6 +182,31 @@ def test_a_process_that_is_killed_ends_the_run_and_loses_nothing(photos, clean, 
         with pytest.raises(SnellenError, match="died"):
             fill(order(photos, tmp_path / "s"), engine, io.BytesIO(), quiet())
     monkeypatch.setattr(worker, "WAIT_S", 5.0)
+    assert filled(photos, tmp_path / "s").manifest is not None
+    assert rows(tmp_path / "s").equals(rows(clean))
+
+
+ORPHANS = """
+import io, sys
+from pathlib import Path
+from test_filling import JOB, Processes, Watching, fill, order, quiet, replace
+
+def tell(progress):
+    print(*(worker.pid for worker in engine._workers), flush=True)
+
+with Processes([replace(JOB, pause_s=1.5)] * 2) as engine:
+    fill(order(Path(sys.argv[1]), Path(sys.argv[2])), engine, io.BytesIO(), replace(quiet(), add=tell))
+"""
+
+
+def test_the_processes_end_with_the_one_that_began_them(photos, clean, tmp_path, monkeypatch):
+    command = [sys.executable, "-c", ORPHANS, str(photos), str(tmp_path / "s")]
+    paths = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": paths}) as parent:
+        workers = [int(pid) for pid in parent.stdout.readline().split()]
+        parent.kill()
+    assert len(workers) == 2
+    monkeypatch.setattr(worker, "WAIT_S", 2.0)  # three batches of each part, 4.5 seconds, are still to come
     assert filled(photos, tmp_path / "s").manifest is not None
     assert rows(tmp_path / "s").equals(rows(clean))
 

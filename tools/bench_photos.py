@@ -57,14 +57,14 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=MODEL, help="timm's name of an encoder")
     parser.add_argument("--dtype", default="bfloat16", help="of snellen's encoder")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--images", type=int, default=96, help="of one measurement")
+    parser.add_argument("--rounds", type=int, help="5, or 2 with --quick")
+    parser.add_argument("--images", type=int, help="of one measurement: 96, or 16 with --quick")
     parser.add_argument("--quick", action="store_true", help="two rounds of 16 images, into out/benchmarks")
     parser.add_argument("--page", action="store_true", help="measure nothing, write the page")
     parser.add_argument("--into", type=Path, default=ROOT / "docs", help="where the page and benchmarks/ go")
     told = parser.parse_args()
+    told.rounds, told.images = told.rounds or (2 if told.quick else 5), told.images or (16 if told.quick else 96)
     if told.quick:
-        told.rounds, told.images = 2, 16
         told.into = ROOT / "out" / "benchmarks" if told.into == ROOT / "docs" else told.into
     return told
 

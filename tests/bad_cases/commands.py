@@ -10,6 +10,7 @@ import click
 
 from bad_cases.making import folder, photo
 from bad_cases.table import Call, Place, Table
+from snellen.cli.main import main
 from snellen.errors import BadFile, ImageError, Unavailable, UsageError
 
 TABLE = Table("Command lines")
@@ -106,26 +107,50 @@ def ending(at: Place) -> Call:
 
 
 @row(
-    "embed to a name without an ending",
+    "embed to a folder with other things in it",
     UsageError,
-    seen="the output 'x' has no ending",
-    expected=".parquet or .npz or .jsonl",
-    todo="choose one of these",
+    seen="the folder 'out' is no store, and holds other things: notes.txt",
+    expected="a new or empty folder, or a store",
+    todo="name another folder; nothing was changed",
 )
-def no_ending(at: Place) -> Call:
-    return ["embed", photo(at), "-m", folder(at), "-o", "x"]
+def to_folder(at: Place) -> Call:
+    at.file("out/notes.txt", "nothing here")
+    return ["embed", photo(at), "-m", folder(at), "-o", "out"]
 
 
 @row(
-    "embed to a folder",
+    "a store begun with another pooling",
     UsageError,
-    seen="the output 'x.npz' is a folder",
-    expected="a file",
-    todo="add a file name to it",
+    seen="these vectors may not be mixed with those of the store 'out': …, and … there",
+    expected="the weights, recipe, pooling and dtype that the store was begun with",
+    todo="ask for what the store holds, or write to another folder",
 )
-def to_folder(at: Place) -> Call:
-    (at.path / "x.npz").mkdir()
-    return ["embed", photo(at), "-m", folder(at), "-o", "x.npz"]
+def other_pooling(at: Place) -> Call:
+    asked = ["embed", photo(at), "-m", folder(at), "-o", "out/", "--quiet"]
+    assert main(asked) == 0
+    return [*asked, "--pool", "patch_mean"]
+
+
+@row(
+    "a share that does not exist",
+    UsageError,
+    seen="--shard '4/4' is no share",
+    expected="I/N with I from 0 to N - 1",
+    todo="--shard 0/4",
+)
+def no_share(at: Place) -> Call:
+    return ["embed", photo(at), "-m", folder(at), "-o", "out/", "--shard", "4/4"]
+
+
+@row(
+    "an option of stores for a file",
+    UsageError,
+    seen="--layout was given without a store",
+    expected="-o FOLDER/",
+    todo="name a folder for the output",
+)
+def no_store(at: Place) -> Call:
+    return ["embed", photo(at), "-m", folder(at), "-o", "x.npz", "--layout", "clip-retrieval"]
 
 
 @row(
@@ -143,7 +168,7 @@ def no_folder(at: Place) -> Call:
     "a folder without images",
     UsageError,
     seen="the folder 'photos' holds no images",
-    expected="files ending in .jpg ...",
+    expected="files ending in .jpg ..., .tar, or .parquet with images",
     todo="check the spelling, or name the files themselves",
 )
 def no_images(at: Place) -> Call:

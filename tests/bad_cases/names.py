@@ -299,7 +299,7 @@ def recipe_name(at: Place) -> Call:
     "a recipe with an unknown step",
     RecipeError,
     seen="step 2 of the recipe, 'resize 224 bicubic': there is no step 'resize'",
-    expected=("one of stored, upright, shortest_edge, squash, center_crop, tensor, scale, mean, std, pool"),
+    expected=("one of stored, upright, dct, shortest_edge, squash, center_crop, tensor, scale, mean, std, pool"),
     todo="see the steps above",
 )
 def recipe_step(at: Place) -> Call:

@@ -29,6 +29,7 @@ COMMANDS = (
     "export",
     "features",
     "inspect",
+    "merge",
     "models",
     "report",
     "search",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import queue
+import threading
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -189,6 +190,7 @@ class Processes:
 
 def _serve(job: Job, parts: Queue[Any], events: Queue[Any]) -> None:
     """Open an encoder, and do parts until there are none; what runs in a process of its own."""
+    threading.Thread(target=_outlive_nobody, name="parent", daemon=True).start()
     os.environ.setdefault("OMP_NUM_THREADS", str(job.workers))  # with all cores each, they would be in each other's way
     try:
         with Worker(job) as worker:
@@ -208,6 +210,14 @@ def _serve(job: Job, parts: Queue[Any], events: Queue[Any]) -> None:
     except Exception as error:  # noqa: BLE001  # it is raised again in the process that waits for it
         seen = f"a worker process failed: {type(error).__name__}: {error}"
         events.put(_Failed(seen, "", f"report this with what follows\n{traceback.format_exc()}"))
+
+
+def _outlive_nobody() -> None:
+    """End this process as soon as the one that began it is gone: it would hold the locks of its parts for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)  # at once, as a death: what is committed stays
 
 
 def _numbers(first: int, parts: Queue[Any]) -> Iterator[int]:

@@ -7,6 +7,7 @@ way: a resize of numbers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +59,7 @@ def run(image: Image.Image, steps: Iterable[Step], full: tuple[int, int] | None 
     return numpy.ascontiguousarray(_array(pixels))
 
 
-def least(steps: Iterable[Step], factor: int, height: int, width: int, *, turned: bool) -> tuple[int, int] | None:
+def least(steps: Iterable[Step], factor: float, height: int, width: int, *, turned: bool) -> tuple[int, int] | None:
     """Return ``factor`` times the (height, width) that the first resize makes of a file's; None where it refuses it.
 
     ``turned``: the file may yet be turned, and it is not known which way.
@@ -70,7 +71,7 @@ def least(steps: Iterable[Step], factor: int, height: int, width: int, *, turned
         return None  # to be raised when the pixels are known to be good
     if turned and isinstance(first, Squash):
         sides = (max(sides), max(sides))
-    return factor * sides[0], factor * sides[1]
+    return math.ceil(factor * sides[0]), math.ceil(factor * sides[1])
 
 
 def standardise(pixels: NDArray[numpy.float32], mean: Triple | None, std: Triple | None) -> NDArray[numpy.float32]:

@@ -56,7 +56,7 @@ def canonical(recipe: Recipe) -> str:
 def resize_and_crop(steps: Sequence[Step], recipe: Recipe, target: str) -> tuple[Resize, CenterCrop | None]:
     """Take apart what stands between the conversions: one resize, and perhaps one crop after it."""
     if recipe.dct is not None:
-        raise unsaid(recipe, target, f"no 'dct {recipe.dct}': the libraries decode files in full")
+        raise unsaid(recipe, target, f"no 'dct {recipe.dct:g}': the libraries decode files in full")
     if len(steps) in (1, 2) and isinstance(steps[0], (Squash, ShortestEdge)):
         crop = steps[1] if len(steps) == 2 else None
         if crop is None or isinstance(crop, CenterCrop):

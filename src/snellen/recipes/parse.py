@@ -7,6 +7,7 @@ orientation, ``dct``, resizes and crops with ``tensor`` and ``scale`` between th
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import get_args
@@ -27,6 +28,7 @@ from snellen.recipes.steps import (
 
 POOLS: tuple[Pool, ...] = get_args(Pool)
 LARGEST_DCT = 16
+DECIMAL = re.compile(r"[0-9]{1,2}(\.[0-9])?")
 LONGEST_SIDE = 16_384
 """Longest side a recipe may ask for: far above any encoder's, and far below what a slip of the finger can cost."""
 
@@ -42,7 +44,7 @@ class Parts:
     """What a text was read into; ``Recipe`` freezes it."""
 
     upright: bool = False
-    dct: int | None = None
+    dct: float | None = None
     steps: list[Step] = field(default_factory=list)
     mean: Triple | None = None
     std: Triple | None = None
@@ -176,11 +178,11 @@ def _plain(place: _Place) -> None:
 
 
 def _dct(place: _Place, parts: Parts) -> None:
-    form = f"'dct N', N a whole number from 1 to {LARGEST_DCT}"
-    numbers = [int(word) for word in place.words[1:] if word.isascii() and word.isdecimal() and len(word) < 3]
-    if len(place.words) != 2 or not numbers or not 1 <= numbers[0] <= LARGEST_DCT:
+    form = f"'dct N', N a number from 1 to {LARGEST_DCT} with one digit behind the point at most"
+    words = place.words[1:]
+    if len(words) != 1 or not DECIMAL.fullmatch(words[0]) or not 1 <= float(words[0]) <= LARGEST_DCT:
         raise place.wrong("a JPEG stays so many times larger than the first resize makes it", expected=form)
-    parts.dct = numbers[0]
+    parts.dct = float(words[0])
 
 
 def _tensor(place: _Place, parts: Parts) -> None:

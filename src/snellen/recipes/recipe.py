@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 
 
 DCT = 2
-"""How far a picture is from what the first resize makes of it, at least, where it is decoded fast.
+"""How many times larger than what the first resize makes of it a picture stays, where it is decoded fast.
 
-What the smaller decoding changes is then below what 8 bits can hold: 48 to 58 dB for photographs of 4 and 12 million
-pixels. At 1 it shows (38 to 50 dB), and what is saved is a fifth of the decoding; at 4 no photograph of 12 million
-pixels would be decoded at a quarter.
+At 2 the pixels of ten photographs, at sizes of 1 to 21 million pixels, lie 0.3 to 1.3 steps of 8 bits from the exact
+ones (root mean square, the worst of the ten; bilinear, bicubic and lanczos resizes), at 1 up to 5.6, at 4 up to 0.5.
+Of 12 million pixels, on the way to 224 x 224, a quarter of each side is decoded and 37 of 113 ms of a core are left; at
+1 an eighth and 29 ms, at 4 a half and 54 ms.
 """
 
 
@@ -69,7 +70,7 @@ class Recipe:
     mean: Triple | None
     std: Triple | None
     pool: Pool
-    dct: int | None = None  # a JPEG may be decoded smaller, down to so many times what the first resize makes of it
+    dct: float | None = None  # a JPEG may be decoded smaller, down to so many times what the first resize makes of it
 
     @classmethod
     def parse(cls, text: str) -> Recipe:
@@ -84,7 +85,7 @@ class Recipe:
     def text(self) -> str:
         """Canonical text: lower case, single spaces, shortest numbers."""
         words = ["upright" if self.apply_orientation else "stored"]
-        words += [*([] if self.dct is None else [f"dct {self.dct}"]), *map(str, self.steps)]
+        words += [*([] if self.dct is None else [f"dct {self.dct:g}"]), *map(str, self.steps)]
         if self.mean is not None and self.std is not None:
             words += ["mean " + " ".join(map(repr, self.mean)), "std " + " ".join(map(repr, self.std))]
         return " | ".join([*words, f"pool {self.pool}"])
@@ -112,7 +113,7 @@ class Recipe:
         """Return the same preprocessing with another pooling."""
         return replace(self, pool=pool)
 
-    def with_dct(self, factor: int | None = DCT) -> Recipe:
+    def with_dct(self, factor: float | None = DCT) -> Recipe:
         """Return the same preprocessing of JPEG files that may be decoded at a reduced size; None: of exact pixels.
 
         Raises RecipeError for a recipe whose pixels would be others then: one that cuts before it resizes, or whose
