@@ -46,7 +46,7 @@ def raw_of(*fast, cosine=0.9999):
             "snellen": {
                 "setup": "openvino, bfloat16",
                 "batch": 2,
-                "recipes": {"exact": "stored", "fast": "stored | dct 2"},
+                "recipes": {"exact": "stored", "fast": "stored | dct 1.4"},
             },
             "timm": {"version": "1", "batch": 8, "workers": 2, "transform": "Compose"},
         },

@@ -76,12 +76,12 @@ def test_recipe_changes_are_asked_for(photos, asked) -> None:
     main([*EMBED, "-o", "out/", "--pool", "patch_mean", "--decode", "fast"])
     main([*EMBED, "-o", "x.npz", "--recipe", "other", "--pool", "cls"])
     main([*EMBED, "-o", "x.npz", "--recipe", "other"])
-    assert [each.recipe for each in asked] == ["own | pool patch_mean | dct 2", "other | pool cls", "other"]
+    assert [each.recipe for each in asked] == ["own | pool patch_mean | dct 1.4", "other | pool cls", "other"]
 
 
 def test_shards_and_their_merger(photos, capsys) -> None:
     assert main([*EMBED, "-o", "out/", "--shard", "1/2"]) == 0
-    assert "1 parts are still to come" in capsys.readouterr().err
+    assert "1 part is still to come" in capsys.readouterr().err
     assert main(["merge", "out"]) == 2
     assert main([*EMBED, "-o", "out/", "--shard", "0/2"]) == 0
     assert Store.open(Path("out")).rows == 6
@@ -128,6 +128,41 @@ def test_what_means_nothing_is_refused(photos, capsys, monkeypatch, words, messa
 
 
 # ---- the meter and the advice
+
+
+@pytest.mark.parametrize(
+    ("place", "message"), [("photos/0.png/", "'photos/0.png' is a file"), ("photos/0.png/x/", "or name another one")]
+)
+def test_a_file_is_no_folder(photos, capsys, place, message) -> None:
+    assert main([*EMBED, "-o", place]) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert "fault in snellen" not in err
+
+
+def test_names_of_files_do_nothing_to_the_terminal(photos, capsys) -> None:
+    (photos / "bad\n\x1b[31m.png").write_bytes(b"no image")
+    for name in ("twin\t.png", "twin\n.png"):
+        (photos / name).write_bytes((photos / "0.png").read_bytes())
+    assert main([*EMBED, "-o", "out/", "--dedup-report"]) == 1
+    out, err = capsys.readouterr()
+    assert "photos/bad\\n\\x1b[31m.png: the data" in err
+    assert out == "photos/0.png\tphotos/5.png\tphotos/twin\\t.png\tphotos/twin\\n.png\n"
+    assert main([*EMBED, "-o", "x.jsonl"]) == 1
+    assert main(EMBED) == 1
+    out, err = capsys.readouterr()
+    assert "\x1b" not in out + err
+    assert "photos/bad\\n\\x1b[31m.png" in out
+
+
+def test_an_interruption_says_what_is_kept(photos, capsys, monkeypatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("snellen.cli.storing.fill", interrupted)
+        assert main([*EMBED, "-o", "out/"]) == 130
+    assert "the same command goes on with it" in capsys.readouterr().err
 
 
 def test_the_meter_says_how_far_it_is(monkeypatch, capsys) -> None:

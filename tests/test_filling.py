@@ -260,6 +260,9 @@ def test_other_encoders_and_other_sources_are_refused(photos, clean, tmp_path):
 def test_too_many_errors_end_the_run_and_more_of_them_go_on(photos, clean, tmp_path):
     with pytest.raises(TooManyErrors, match="could not be embedded"):
         filled(photos, tmp_path / "s", max_errors=2)
+    for _ in range(4):  # as a scheduler does it: no attempt comes to the end
+        with pytest.raises(TooManyErrors):
+            filled(photos, tmp_path / "s", max_errors=2)
     assert filled(photos, tmp_path / "s", max_errors=4).manifest is not None
     assert rows(tmp_path / "s").equals(rows(clean))
 
@@ -278,4 +281,10 @@ def test_the_layout_of_clip_retrieval_beside_our_own(photos, tmp_path):
     names = parquet.read_table(tmp_path / "s" / "metadata" / "metadata_00000.parquet").column("image_path")
     assert vectors.dtype == np.float16
     assert len(vectors) == len(names) == 14
+    said: list[str] = []
+    for layout, stale in (("snellen", True), ("clip-retrieval", False)):
+        with Local(JOB) as engine:
+            fill(order(photos, tmp_path / "s", layout=layout), engine, io.BytesIO(), replace(quiet(), say=said.append))
+        assert any("--layout clip-retrieval" in line for line in said) is stale
+        said.clear()
     assert np.allclose(np.linalg.norm(vectors.astype(np.float32), axis=1), 1, atol=1e-3)

@@ -77,8 +77,11 @@ def test_the_store_is_that_of_a_local_run_though_a_worker_is_killed(cluster, tmp
     paths[41].write_bytes(paths[39].read_bytes())
     grave, told = tmp_path / "grave", []
     engine = Ray(MortalJob(grave=str(grave)), address=cluster, tell=told.append)
+    engine.note("a word more")
     there, counts = filled(tmp_path / "ray", photos, engine)
-    here, _ = filled(tmp_path / "local", photos, Local(StubJob()))
+    local = Local(StubJob())
+    local.note("a word more")
+    here, _ = filled(tmp_path / "local", photos, local)
     assert [f"process {grave.read_text()})" in text for text in told] == [True]
     assert there.counts == here.counts == counts == {"done": 98, "broken": 1, "already_present": 1}
     assert table(tmp_path / "ray") == table(tmp_path / "local")

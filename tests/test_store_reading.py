@@ -119,7 +119,7 @@ def test_no_store_and_an_unfinished_one_are_told_apart(tmp_path) -> None:
         with pytest.raises(UsageError, match="is no store"):
             Store.open(tmp_path / name)
     with Writer.open(tmp_path / "out", IDENTITY) as writer:
-        writer.begin(["photos"], inputs(NAMES), stat, command="snellen embed photos -m stub -o out", part_rows=8)
+        writer.begin(["photos"], inputs(NAMES), stat, command="snellen embed photos -m stub --shard 0/2 -o out", part_rows=8)
         with writer.part(0) as part:
             work(part)
     with pytest.raises(UsageError, match="is not finished") as raised:
@@ -158,6 +158,16 @@ def test_a_damaged_part_is_named(place, how) -> None:
 
 
 # Duplicates
+
+
+@pytest.mark.parametrize("how", [os.remove, lambda path: os.truncate(path, 100)])
+def test_a_run_does_not_take_what_is_lost_for_present(place, how) -> None:
+    before = len(Store.open(place).manifest.runs)
+    fill(place)
+    assert len(Store.open(place).manifest.runs) == before + 1  # with all parts there it is begun
+    how(place / "part-00000.parquet")
+    with pytest.raises(UsageError, match=r"part-00000\.parquet' (is missing|has 100 bytes)"):
+        fill(place)
 
 
 def groups(rows: dict[int, dict[str, object]]) -> list[Duplicates]:

@@ -43,7 +43,16 @@ def bmp(width: int, height: int) -> bytes:
     return bytes(data)
 
 
+def scans(count: int) -> bytes:
+    """Return a progressive JPEG of 64 x 64 pixels and so many scans, each of one code: nothing in all blocks."""
+    tables = segment(0xDB, b"\0" + bytes([1] * 64)) + segment(0xC2, struct.pack(">BHHB", 8, 64, 64, 1) + b"\1\x11\0")
+    codes = segment(0xC4, b"\x10" + bytes([1] + [0] * 15) + b"\x60")  # AC: "0" is a run of 64 blocks and more
+    scan = b"\xff\xda" + struct.pack(">HBBBBBB", 8, 1, 1, 0, 1, 63, 0) + b"\x01"
+    return b"\xff\xd8" + tables + codes + scan * count + b"\xff\xd9"
+
+
 add = SIZES.bytes
+add("a progressive JPEG of 1,000 scans", "scans.jpg", scans(1000), "broken", "is a JPEG of 1000 scans")
 add("one pixel", "pixel.png", encoded(picture(1, 1), "PNG"), "done")
 add(
     "a line of 60,000 pixels",
@@ -130,14 +139,24 @@ add("a portable pixmap", "good.ppm", encoded(picture(), "PPM"), "done")
 add = FRAMES.bytes
 FEW = [picture(seed=seed) for seed in (4, 5)]
 MORE = {"save_all": True, "append_images": FEW}
-add("an animated GIF", "film.gif", encoded(picture(), "GIF", **MORE), "done", "frame 1 of 3: the others are not used")
 add(
-    "a GIF damaged behind its first frame", "torn.gif", encoded(picture(), "GIF", **MORE)[:-900], "done", "frame 1 of 3"
+    "an animated GIF",
+    "film.gif",
+    encoded(picture(), "GIF", **MORE),
+    "done",
+    "frame 1 of several: the others are not used",
+)
+add(
+    "a GIF damaged behind its first frame",
+    "torn.gif",
+    encoded(picture(), "GIF", **MORE)[:-900],
+    "done",
+    "frame 1 of several",
 )
 add("an animated WebP", "film.webp", encoded(picture(), "WEBP", lossless=True, **MORE), "done", "frame 1 of 3")
 add("an animated PNG", "film.png", encoded(picture(), "PNG", **MORE), "done", "frame 1 of 3")
 add("an animated AVIF", "film.avif", encoded(picture(), "AVIF", **MORE), "done", "frame 1 of 3")
-add("a TIFF of three pages", "pages.tif", encoded(picture(), "TIFF", **MORE), "done", "frame 1 of 3")
+add("a TIFF of three pages", "pages.tif", encoded(picture(), "TIFF", **MORE), "done", "frame 1 of several")
 add(
     "two pictures in one JPEG (MPO)",
     "stereo.mpo.jpg",

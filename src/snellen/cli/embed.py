@@ -199,17 +199,18 @@ def _counted(rows: Iterable[Row], counts: Counter[str]) -> Iterator[Row]:
     for outcome, vector in rows:
         counts[outcome.status] += 1
         if outcome.error_message:
-            show.say(f"{outcome.image_path}: {outcome.error_message}")
+            show.say(f"{show.plain(outcome.image_path)}: {outcome.error_message}")
         yield outcome, vector
 
 
 def _line(outcome: Outcome, vector: Vector | None) -> tuple[str, str, str, str, str]:
     size = f"{outcome.width} x {outcome.height}" if outcome.width else "-"
+    name = show.plain(outcome.image_path)
     if vector is None:
-        return outcome.image_path, size, "-", "-", outcome.status
+        return name, size, "-", "-", outcome.status
     first = " ".join(f"{value:7.3f}" for value in vector[:SHOWN].tolist())
     norm = f"{float((vector.astype('float64') ** 2).sum() ** 0.5):.3f}"
-    return outcome.image_path, size, f"{first} ... ({len(vector)})", norm, outcome.status
+    return name, size, f"{first} ... ({len(vector)})", norm, outcome.status
 
 
 def _summary(counts: Counter[str], record: ModelRecord, output: str | None) -> str:

@@ -69,9 +69,9 @@ class Meter:
         for number, (path, message) in enumerate(progress.failures, start=before + 1):
             if number <= SHOWN:
                 self._clear()
-                show.say(f"{path}: {message}")
+                show.say(f"{show.plain(path)}: {message}")
             if number == SHOWN:
-                show.say(f"(that were {SHOWN}; the others are said in the store only, in the column error_message)")
+                show.say(f"({SHOWN} were shown; the others are said in the store only, in the column error_message)")
         self._tick()
 
     def end(self) -> None:

@@ -59,6 +59,11 @@ def say(text: str, *, quiet: bool = False) -> None:
         click.echo(text, err=True)
 
 
+def plain(text: str) -> str:
+    """Return text that does nothing but show: what else is in a file's name (a new line, an escape) is written out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def progress(items: Iterable[T], total: int, what: str, *, quiet: bool) -> Iterator[T]:
     """Yield ``items`` while a bar on stderr counts them; no bar where stderr is no terminal, or when ``quiet``."""
     if quiet or not sys.stderr.isatty():

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 RAY = re.compile(r"ray(?::(?P<address>.+))?")
 
 
+KEPT = "what is done stays in the store: the same command goes on with it"
+
+
 def store(asked: Asked, job: Job, command: str) -> int:
     """Fill a store as asked for; return the exit code."""
     spec = None if asked.dense is None else Spec.parse(asked.dense)
@@ -53,6 +56,10 @@ def store(asked: Asked, job: Job, command: str) -> int:
             order = replace(order, settle=partial(_settle, asked, job, spec, engine))
         try:
             filled = fill(order, engine, sys.stdin.buffer, Watching(say=shown.say, begin=shown.begin, add=shown.add))
+        except KeyboardInterrupt:
+            shown.meter.end()
+            show.say(KEPT, quiet=asked.quiet)
+            raise
         finally:
             shown.meter.end()
         record = engine.records[0]
@@ -63,7 +70,7 @@ def store(asked: Asked, job: Job, command: str) -> int:
         show.document(_document(filled, asked, groups))
     elif groups is not None:
         for group in groups:
-            click.echo("\t".join(str(row["image_path"]) for row in group))
+            click.echo("\t".join(show.plain(str(row["image_path"])) for row in group))
     return int(filled.failed > 0)
 
 
@@ -159,7 +166,8 @@ def _summary(filled: Filled, meter: Meter, there: Circumstances) -> str:
         lines[0] += f"; {meter.done:,} in {span(meter.taken)}, {meter.rate:,.1f} images/s"
         lines += [shares(meter.spent, there.workers), advice(meter.spent, there)]
     if filled.missing:
-        lines.append(f"{filled.missing:,} parts are still to come from other shares")
+        parts = "1 part is" if filled.missing == 1 else f"{filled.missing:,} parts are"
+        lines.append(f"{parts} still to come from other shares")
     return "\n".join(line for line in lines if line)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -19,7 +19,7 @@ from snellen.embed.sources.names import is_remote
 from snellen.embed.spent import Progress
 from snellen.errors import SnellenError, UsageError
 from snellen.records.store import Input, Manifest, PartRecord
-from snellen.store import RunState, Store, Writer
+from snellen.store import RunState, Store, Writer, merge
 
 if TYPE_CHECKING:
     from snellen.embed.engines import Engine
@@ -90,6 +90,7 @@ def fill(order: Order, engine: Engine, stdin: BinaryIO, watching: Watching) -> F
             if part.number in _share(run, order.shard):
                 filled.counts.update(part.counts)
         watching.begin(sum(len(run.span(number)) for number in _share(run, order.shard)), filled.counts.copy())
+        _check(filled, order)  # or a run that is begun again and again would come to its end in spite of it
         for event in engine.run(str(order.folder), writer.todo(run)):
             if isinstance(event, PartRecord):
                 continue
@@ -102,7 +103,22 @@ def fill(order: Order, engine: Engine, stdin: BinaryIO, watching: Watching) -> F
             filled.manifest = _finished(writer, run)
             if order.layout == CLIP:
                 writer.clip_layout()
+            elif (order.folder / "img_emb").is_dir():
+                watching.say("img_emb/ and metadata/ are as they were: --layout clip-retrieval brings them up to date")
     return filled
+
+
+def joined(out: Path, folders: Sequence[Path] = ()) -> Manifest:
+    """Bring what shards made in folders of their own to ``out``, patch features too, and finish their run.
+
+    Raises what ``store.merge`` raises, and UsageError where patch features are missing or of different kinds.
+    """
+
+    def features(run: RunState) -> None:
+        whole.bring(out, folders)
+        whole.check(out, [(number, len(run.span(number))) for number in run.numbers])
+
+    return merge(out, folders, first=features)
 
 
 def _settled(order: Order, writer: Writer, run: RunState, *, new: bool) -> None:

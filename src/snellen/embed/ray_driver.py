@@ -71,10 +71,11 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Parts to be done."""
+    """Parts to be done; ``notes`` are for the records of their encoders."""
 
     place: Place
     parts: Sequence[int]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ def drive(pipe: Connection, plan: Plan, own: Own) -> None:
             order = pipe.recv()
             ray_cluster.check(ray, room.nodes, order.place)
             room = replace(room, workers=min(room.workers, len(order.parts)))
-            orders = Orders(job=job, identity=ready.identity, place=order.place)
+            orders = Orders(job=job, identity=ready.identity, place=order.place, notes=order.notes)
             _parts(ray, Said(ray, pipe, room), room, orders, order.parts)
     except SnellenError as error:
         pipe.send(Failed(error.seen, error.expected, error.todo))

@@ -78,6 +78,7 @@ class Ray:
             threads=threads,
         )
         self._tell = tell
+        self._notes: tuple[str, ...] = ()
         self._driver = Driver(self._plan)
         try:
             ready = self._driver.message()
@@ -88,6 +89,10 @@ class Ray:
             raise
         self.identity: Identity = ready.identity
         self.records: tuple[ModelRecord, ...] = (ready.record,)
+
+    def note(self, text: str) -> None:
+        """Have the records of the parts that come say something more."""
+        self._notes += (text,)
 
     def run(self, folder: str, parts: Iterable[int]) -> Iterator[Event]:
         """Do the parts, in any order; the first error of a worker ends the run, and what was committed stays."""
@@ -100,7 +105,7 @@ class Ray:
             with keeping(places.folder):
                 places.journals.mkdir(exist_ok=True)
                 sign.write_text(sign.name, encoding="ascii")
-            self._driver.send(Order(_place(places.folder, sign, left[0]), left))
+            self._driver.send(Order(_place(places.folder, sign, left[0]), left, self._notes))
             yield from self._events(lives)
         finally:
             sign.unlink(missing_ok=True)

@@ -54,11 +54,12 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Orders:
-    """What every worker of a run is given."""
+    """What every worker of a run is given; ``notes``: what its record says beside what it says of itself."""
 
     job: Job
     identity: Identity
     place: Place
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +89,7 @@ class Gathered:
     spent: Spent = field(default_factory=Spent)
     failures: list[tuple[str, str]] = field(default_factory=list)
     found: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
 
     def add(self, other: Progress) -> None:
         """Add what was done since."""
@@ -95,10 +97,12 @@ class Gathered:
         self.spent += other.spent
         self.failures += other.failures
         self.found.update(other.found)
+        self.notes += other.notes
 
     def progress(self) -> Progress:
         """Return the sum."""
-        return Progress(dict(self.counts), self.spent, tuple(self.failures), dict(self.found))
+        failures, notes = tuple(self.failures), tuple(self.notes)
+        return Progress(dict(self.counts), self.spent, failures, dict(self.found), notes)
 
 
 class Desk:
@@ -166,6 +170,8 @@ class Hands:
 
         if self._worker is None:
             self._worker = Worker(self._orders.job)
+            for note in self._orders.notes:
+                self._worker.note(note)
             if differences := self._orders.identity.differences(self._worker.identity):
                 raise UsageError(
                     f"the machines do not run the same encoder: {'; '.join(differences)} ({socket.gethostname()})",

@@ -35,6 +35,12 @@ READABLE = "JPEG, PNG, WebP, GIF, TIFF, BMP, PPM, JPEG 2000, AVIF, ICO"
 
 ORIENTATION = 0x0112
 
+SCAN, SCANS = b"\xff\xda", 100
+"""The marker of a scan of a JPEG, and the most scans of a progressive one: encoders write about ten."""
+
+COUNTED_ONE_BY_ONE = ("GIF", "TIFF")
+"""Formats of which frames are counted by going through the file, which may hold tens of thousands."""
+
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image
 
 
@@ -103,6 +109,7 @@ def _from_stream(stream: BinaryIO, name: str, max_pixels: int, at_least: AtLeast
         raise ImageError(f"{name} is empty", expected="an image file", todo="fetch it again, or leave it out")
     with quiet(), _open(stream, name, head) as image:
         _check_size(image, name, max_pixels)
+        _check_scans(image, stream, name)
         full = image.size
         reduced = at_least is not None and reduce(image, stream, at_least)
         return _picture(image, name, own=True, full=full if reduced else None)
@@ -149,6 +156,20 @@ def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
         )
 
 
+def _check_scans(image: Image.Image, stream: BinaryIO, name: str) -> None:
+    """Raise ImageError for a progressive JPEG that keeps the decoder busy: it goes over the whole picture each scan."""
+    if not image.info.get("progressive"):
+        return
+    at = stream.tell()
+    stream.seek(0)
+    count = stream.read().count(SCAN)  # in coded data a zero follows every 0xFF
+    stream.seek(at)
+    if count > SCANS:
+        raise ImageError(
+            f"{name} is a JPEG of {count} scans", expected=f"at most {SCANS}", todo="store it anew, or leave it out"
+        )
+
+
 def _picture(image: Image.Image, name: str, *, own: bool = False, full: tuple[int, int] | None = None) -> Picture:
     """Decode what was opened, here if it is ``own``; ``full``: (width, height) of its file, where it is reduced."""
     high_byte = _cuts_to_high_byte(image)
@@ -173,6 +194,9 @@ def _damaged(name: str, error: Exception) -> ImageError:
 
 def _frames(image: Image.Image) -> list[str]:
     shown = image.tell() + 1
+    if image.format in COUNTED_ONE_BY_ONE:
+        several = getattr(image, "is_animated", False)  # looks for a second one only
+        return [f"frame {shown} of several: the others are not used"] if several else []
     try:
         count = getattr(image, "n_frames", 1)
     except Exception:  # noqa: BLE001 - a later frame is damaged; this one was read whole

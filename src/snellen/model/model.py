@@ -130,7 +130,7 @@ class Model:
     def _batches(self, images: Any, batch_size: int) -> Iterator[NDArray[np.float32]]:
         if batch_size < 1:
             raise UsageError(f"the batch size is {batch_size}", expected="1 or more", todo=f"leave it at {BATCH}")
-        pixels = (self.recipe.array(decode(image)) for image in _each(images))
+        pixels = (self.recipe.array(decode(image, at_least=self.recipe.at_least)) for image in _each(images))
         while batch := list(islice(pixels, batch_size)):
             yield np.stack(batch)
 

@@ -30,8 +30,15 @@ def keeping(folder: Path) -> Iterator[None]:
         raise Unavailable(
             f"the store {str(folder)!r} cannot be written: {error.strerror or error}",
             expected="a folder that may be written to, on a disk with room for the vectors",
-            todo=f"free some space, then {AGAIN}",
+            todo=f"{_remedy(error)}, then {AGAIN}",
         ) from error
+
+
+def _remedy(error: OSError) -> str:
+    """Return what helps against what the disk said."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "free some space"
+    return "see to it that this folder can be made and written to, or name another one"
 
 
 def sync_folder(folder: Path) -> None:

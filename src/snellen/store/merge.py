@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,12 +32,15 @@ class _Worker:
     run: RunState
 
 
-def merge(out: Path, folders: Sequence[Path] = ()) -> Manifest:
+def merge(out: Path, folders: Sequence[Path] = (), *, first: Callable[[RunState], None] | None = None) -> Manifest:
     """Bring the finished parts in ``folders`` to ``out``, and write its manifest; without folders, only that.
 
     ``out`` may be new, one of the workers' folders, or hold a merge that was stopped. Parts become hard links where
-    that is possible, and copies elsewhere. Raises UsageError where the folders are not of one run, or parts are missing
-    or there twice and not equal; Unavailable where the disk refuses.
+    that is possible, and copies elsewhere. ``first`` is called with the run before any part of it is moved and before
+    its manifest is written: it brings, or checks, what belongs to the parts.
+
+    Raises UsageError where the folders are not of one run, or parts are missing or there twice and not equal;
+    Unavailable where the disk refuses.
     """
     places = Places(out)
     with ExitStack() as stack:
@@ -48,10 +51,14 @@ def merge(out: Path, folders: Sequence[Path] = ()) -> Manifest:
         if workers and not _merged(places, workers):
             run = _run(places, workers)
             sources = _sources(places, run, workers)
+            if first is not None:
+                first(run)
             with keeping(out):
                 _adopt(places, workers[0])
                 for number, worker in sources.items():
                     _bring(places, run, worker, number)
+        elif first is not None and (own := state.unfinished(places, state.manifest(places))) is not None:
+            first(own)
         return finishing.finish(places)
 
 

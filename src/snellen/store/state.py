@@ -131,6 +131,17 @@ def finished_part(places: Places, run: int, number: int) -> FinishedPart | None:
     return there if size == there.part.size else None
 
 
+def check_part(places: Places, part: PartRecord) -> None:
+    """Raise UsageError where a part of the manifest is gone or cut off: what it held would be taken for present."""
+    path = places.part(part.number)
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError as error:
+        raise damaged(path, "is missing") from error
+    if size != part.size:
+        raise damaged(path, f"has {size:,} bytes, not {part.size:,}")
+
+
 def finished_parts(places: Places, run: RunState) -> Iterator[FinishedPart]:
     """Yield the finished parts of a run, in order."""
     for number in run.numbers:

@@ -156,6 +156,8 @@ class Writer:
         number = len(manifest.runs) if manifest else 0
         first_id = sum(run.rows for run in manifest.runs) if manifest else 0
         folder = self._places.run(number)
+        for part in manifest.parts if manifest else ():
+            state.check_part(self._places, part)
         with keeping(self.folder):
             shutil.rmtree(folder, ignore_errors=True)  # a listing that was never complete
             folder.mkdir()

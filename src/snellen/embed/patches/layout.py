@@ -164,7 +164,7 @@ def find(folder: Path) -> Layout | None:
     """
     try:
         text = (folder / FOLDER / FILE).read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     document = json.loads(text)
     if document.get("schema") != SCHEMA:

@@ -217,7 +217,11 @@ def _in_folder(place: str, column: str | None, taken: Counter[str], left: Counte
 
 
 def _listing(counts: Counter[str]) -> str:
-    return ", ".join(f"{count} {kind}{'' if count == 1 else '(s)'}" for kind, count in counts.items())
+    return ", ".join(f"{count} {kind if count == 1 else _several(kind)}" for kind, count in counts.items())
+
+
+def _several(kind: str) -> str:
+    return kind.replace("file", "files") if "file" in kind else f"{kind}s"
 
 
 def _some(items: Iterator[Input], seen: str, expected: str) -> Iterator[Input]:
