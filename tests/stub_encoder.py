@@ -15,6 +15,7 @@ from snellen.runtimes.requests import Asked
 
 RECIPE = Recipe.parse("stored | squash 8 bilinear | scale | pool cls")
 WIDTH = 6
+STUB = Asked(name="stub")
 
 RECORD = ModelRecord(
     name="stub",
@@ -36,7 +37,7 @@ RECORD = ModelRecord(
 class StubJob(Job):
     """Opens a ``Stub``; ``pause_s`` is how long a batch takes, ``weights`` which encoder it is."""
 
-    asked: Asked = Asked(name="stub")
+    asked: Asked = STUB
     batch_size: int | None = 4
     pause_s: float = 0.0
     weights: str = "0" * 64

@@ -28,7 +28,10 @@ STORE = (
 OPTIONS = {
     "models": ("--json",),
     "inspect": ("--as", "--json"),
-    "embed": (*MODEL, *PLACE, "--output", "--json", "--quiet", "--runtime", "--plan", "--batch-size", "--workers", *STORE),
+    "embed": (
+        *(*MODEL, *PLACE, "--output", "--json", "--quiet"),
+        *("--runtime", "--plan", "--batch-size", "--workers", *STORE),
+    ),
     "features": (*MODEL, *PLACE, "--output", "--json", "--quiet", "--layers"),
     "classify": (*MODEL, *PLACE, "--json", "--quiet", "--top"),
     "tune": (

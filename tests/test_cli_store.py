@@ -13,6 +13,7 @@ from snellen.cli import meter
 from snellen.cli.main import main
 from snellen.cli.meter import Meter, span
 from snellen.embed.spent import Circumstances, Progress, Spent, advice, shares
+from snellen.recipes.recipe import DCT
 from snellen.store import Store
 from stub_encoder import Stub
 
@@ -76,6 +77,15 @@ def test_recipe_changes_are_asked_for(photos, asked) -> None:
     main([*EMBED, "-o", "out/", "--pool", "patch_mean", "--decode", "fast"])
     main([*EMBED, "-o", "x.npz", "--recipe", "other", "--pool", "cls"])
     main([*EMBED, "-o", "x.npz", "--recipe", "other"])
+    text = "stored | squash 8 bilinear | scale | pool cls"
+    main([*EMBED, "-o", "x.npz", "--recipe", text])
+    main([*EMBED, "-o", "x.npz", "--recipe", text, "--pool", "patch_mean"])
+    main([*EMBED, "-o", "x.npz", "--recipe", text, "--decode", "fast"])
+    assert [asked.pop().recipe for _ in range(3)] == [
+        f"stored | dct {DCT} | squash 8 bilinear | scale | pool cls",
+        "stored | squash 8 bilinear | scale | pool patch_mean",
+        text,
+    ]
     assert [each.recipe for each in asked] == ["own | pool patch_mean | dct 1.4", "other | pool cls", "other"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -26,6 +27,7 @@ from small_folder import ask, pixels, written
 from snellen import devices
 from snellen.devices import simulated
 from snellen.devices.simulated import Settings
+from snellen.embed.filling import joined
 from snellen.embed.patches import begin, pca, reduce, room
 from snellen.embed.patches import layout as layouts
 from snellen.embed.patches import part as part_module
@@ -740,6 +742,29 @@ def test_a_store_has_features_of_one_kind_or_none(tmp_path):
         assert list(writer.todo(state)) == []
     with pytest.raises(UsageError, match="parts without patch features"):
         begin.check(bare, Spec())
+
+
+def test_shares_are_joined_with_their_features(tmp_path):
+    whole = tmp_path / "whole"
+    fill(whole, "int8")
+    shares = [tmp_path / "one", tmp_path / "other"]
+    for share, done in zip(shares, ({0}, {1, 2}), strict=True):
+        shutil.copytree(whole, share)
+        (share / "manifest.json").unlink()
+        for path in (path for number in {0, 1, 2} - done for path in share.rglob(f"part-{number:05d}*")):
+            path.unlink()
+    with pytest.raises(UsageError, match="2 of the 3 parts of the run are not finished"):
+        joined(tmp_path / "out", shares[:1])
+    lost = shares[1] / "dense/part-00002.npy"
+    lost.rename(tmp_path / "lost")
+    with pytest.raises(UsageError, match=r"missing or cut off in .*part-00002\.npy"):
+        joined(tmp_path / "out", shares)
+    assert not list((tmp_path / "out").glob("part-*"))  # where a part is, its features are whole
+    (tmp_path / "lost").rename(lost)
+    for _ in range(2):
+        assert joined(tmp_path / "out", shares).rows == INPUTS
+    assert held(tmp_path / "out") == held(whole)
+    assert rows_in(tmp_path / "out") == rows_in(whole)
 
 
 def test_shards_of_several_folders_come_together(tmp_path):

@@ -134,8 +134,10 @@ def test_rows_that_differ_are_seen(photos, clean, tmp_path):
     shutil.copytree(photos, copy)
     draw(copy / "30.png", 1030)
     assert filled(copy, tmp_path / "s").manifest is not None
-    assert not rows(tmp_path / "s").drop_columns(["image_path", "modified_ns"]).equals(
-        rows(clean).drop_columns(["image_path", "modified_ns"])
+    assert (
+        not rows(tmp_path / "s")
+        .drop_columns(["image_path", "modified_ns"])
+        .equals(rows(clean).drop_columns(["image_path", "modified_ns"]))
     )
 
 
@@ -265,6 +267,16 @@ def test_too_many_errors_end_the_run_and_more_of_them_go_on(photos, clean, tmp_p
             filled(photos, tmp_path / "s", max_errors=2)
     assert filled(photos, tmp_path / "s", max_errors=4).manifest is not None
     assert rows(tmp_path / "s").equals(rows(clean))
+
+
+@pytest.mark.parametrize("error", [UsageError("no"), KeyboardInterrupt()])
+def test_a_run_that_is_not_agreed_to_was_never_asked_for(photos, tmp_path, error):
+    def settle(run):
+        raise error
+
+    with pytest.raises(type(error)):
+        filled(photos, tmp_path / "s", settle=settle)
+    assert filled(photos, tmp_path / "s", sources=(str(photos / "01.png"),)).manifest is not None
 
 
 def test_vectors_of_length_one(photos, clean, tmp_path):

@@ -119,7 +119,9 @@ def test_no_store_and_an_unfinished_one_are_told_apart(tmp_path) -> None:
         with pytest.raises(UsageError, match="is no store"):
             Store.open(tmp_path / name)
     with Writer.open(tmp_path / "out", IDENTITY) as writer:
-        writer.begin(["photos"], inputs(NAMES), stat, command="snellen embed photos -m stub --shard 0/2 -o out", part_rows=8)
+        writer.begin(
+            ["photos"], inputs(NAMES), stat, command="snellen embed photos -m stub --shard 0/2 -o out", part_rows=8
+        )
         with writer.part(0) as part:
             work(part)
     with pytest.raises(UsageError, match="is not finished") as raised:

@@ -1,8 +1,8 @@
 """Write, resume and search a store of a million rows, made with a stub encoder: time and memory of each.
 
-Tiny generated images in webdataset archives, the pipeline and the store as ``snellen embed`` uses them, an encoder that
-is one product of matrices. The run is killed in the middle and begun again; then the store is searched, once part by part,
-as the command does it, and once loaded into memory; a smaller store of the same width is searched beside it.
+Tiny generated images in webdataset archives, the pipeline and the store as ``snellen embed`` uses them, an encoder
+that is one product of matrices. The run is killed in the middle and begun again; then the store is searched, once part
+by part, as the command does it, and once loaded into memory; fewer rows are searched beside it.
 
     python tools/large_store.py --rows 1000000 -o large_store.json
 """

@@ -176,17 +176,28 @@ def _job(wanted: options.Wanted, asked: Asked, images: int | None = None) -> Job
     """Return what opens the encoder, with pooling and decoding in its recipe, and with all cores to decode."""
     from snellen.devices import processor
     from snellen.embed.worker import Job
-    from snellen.recipes.recipe import DCT
 
-    changes = [f"pool {asked.pool}"] if asked.pool else []
-    changes += [f"dct {DCT}"] if asked.decode == "fast" else []
-    recipe = " | ".join([wanted.recipe or "own", *changes]) if changes else wanted.recipe
+    recipe = _recipe(wanted.recipe, asked.pool, fast=asked.decode == "fast")
     return Job(
         asked=wanted.asked(asked.runtime, recipe=recipe, plan=asked.plan is not None, images=images),
         normalized=asked.normalize,
         batch_size=asked.batch_size,
         workers=asked.workers or processor.cores(),
     )
+
+
+def _recipe(given: str | None, pool: str | None, *, fast: bool) -> str | None:
+    """Return the recipe that was given, by name or as text, with what other options change in it."""
+    from snellen.recipes.recipe import DCT, Recipe
+
+    if given is None or given.split("|")[0].strip() not in ("stored", "upright"):  # a name takes changes behind it
+        changes = [*([f"pool {pool}"] if pool else []), *([f"dct {DCT}"] if fast else [])]
+        return " | ".join([given or "own", *changes]) if changes else given
+    steps = given.split("|")
+    if pool:
+        steps = [*(step for step in steps if step.split()[:1] != ["pool"]), f" pool {pool}"]
+    text = "|".join(steps)
+    return Recipe.parse(text).with_dct().text if fast else text
 
 
 def _command() -> str:

@@ -26,6 +26,7 @@ from snellen.embed.patches.spec import Spec
 from snellen.embed.spent import Circumstances, Progress, advice, shares
 from snellen.embed.worker import Job
 from snellen.errors import UsageError
+from snellen.runtimes.requests import AUTO
 
 if TYPE_CHECKING:
     from snellen.cli.embed import Asked
@@ -78,10 +79,7 @@ def _settle(asked: Asked, job: Job, spec: Spec | None, engine: Engine, run: RunS
     """Say before the first part what will be written and what fast decoding costs; ask whether to go on."""
     folder = Path(str(asked.output))
     with ExitStack() as stack:
-        if isinstance(engine, Local):
-            model = engine.model
-        else:
-            model = stack.enter_context(replace(job, asked=replace(job.asked, device=_names(job)[0])).open())
+        model = engine.model if isinstance(engine, Local) else stack.enter_context(_here(asked, job).open())
         if asked.decode == "fast" and run.rows:
             found = str(sample.fast_drift(model, sample.of_run(folder, run)))
             show.say(found, quiet=asked.quiet)
@@ -89,6 +87,13 @@ def _settle(asked: Asked, job: Job, spec: Spec | None, engine: Engine, run: RunS
         if spec is not None:
             ask = partial(click.confirm, default=False, err=True) if sys.stdin.isatty() else None
             first.start(folder, run, spec, model, partial(room.agree, yes=asked.yes, ask=ask), workers=job.workers)
+
+
+def _here(asked: Asked, job: Job) -> Job:
+    """Return what opens the encoder in this process, beside the workers; where Ray has the devices, on the CPU."""
+    if RAY.fullmatch(asked.engine) is None:
+        return replace(job, asked=replace(job.asked, device=_names(job)[0]))
+    return replace(job, asked=replace(job.asked, device="cpu", dtype=None, runtime=AUTO, plan=False))
 
 
 def _names(job: Job) -> tuple[str, ...]:
@@ -104,7 +109,7 @@ def _engine(asked: Asked, job: Job) -> Engine:
     if ray is not None:
         from snellen.embed.ray_engine import Ray
 
-        return Ray(job, address=ray["address"])
+        return Ray(job, address=ray["address"], threads=asked.workers, tell=partial(show.say, quiet=asked.quiet))
     if asked.engine != "local":
         raise UsageError(f"there is no engine {asked.engine!r}", expected="local, ray or ray:ADDRESS", todo="name one")
     names = _names(job)

@@ -127,7 +127,7 @@ def _settled(order: Order, writer: Writer, run: RunState, *, new: bool) -> None:
         return
     try:
         order.settle(run)
-    except SnellenError:
+    except BaseException:  # also where a person stops it instead of an answer
         if new:
             writer.withdraw(run)
         raise

@@ -168,16 +168,19 @@ class Hands:
     def _opened(self) -> Worker:
         from snellen.embed.worker import Worker
 
-        if self._worker is None:
-            self._worker = Worker(self._orders.job)
-            for note in self._orders.notes:
-                self._worker.note(note)
-            if differences := self._orders.identity.differences(self._worker.identity):
-                raise UsageError(
-                    f"the machines do not run the same encoder: {'; '.join(differences)} ({socket.gethostname()})",
-                    todo="give all of them the same weights and packages",
-                )
-        return self._worker
+        if self._worker is not None:
+            return self._worker
+        worker = Worker(self._orders.job)
+        if differences := self._orders.identity.differences(worker.identity):
+            worker.close()
+            raise UsageError(
+                f"the machines do not run the same encoder: {'; '.join(differences)}",
+                todo="give all of them the same weights and packages",
+            )
+        for note in self._orders.notes:
+            worker.note(note)
+        self._worker = worker
+        return worker
 
     def _say(self, message: Begun | Moved, *, wait: bool = False) -> None:
         """Leave a message at the desk; ``wait`` until it is there, so that it is not overtaken by an answer."""

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 DCT = 1.4
 """How far a picture is from what the first resize makes of it, at least, where it is decoded fast.
 
-A photograph of 12 million pixels is then decoded at an eighth for recipes of 224 and 256 pixels. What that changes is 42
-dB and more below the picture for the filters in use, and the lowest cosine seen on the examples is 0.9998 (drawn weights,
-bfloat16; docs/log.md). At 2 it is 46 dB, and a quarter of the picture is decoded; below 1.4 little time is saved.
+A photograph of 12 million pixels is then decoded at an eighth for recipes of 224 and 256 pixels. What that changes is
+42 dB and more below the picture for the filters in use, and the lowest cosine seen on the examples is 0.9998 (drawn
+weights, bfloat16; docs/log.md). At 2 it is 46 dB, and a quarter of the picture is decoded; below 1.4 little is saved.
 """
 
 

@@ -102,7 +102,7 @@ def question(store: Store, text: str) -> Question:
     (outcome,) = store.outcomes([row])
     if outcome.status not in GOOD:
         raise UsageError(
-            f"row {row} ({outcome.image_path}) has no vector: it is {outcome.status}", todo="take another row"
+            f"row {row} ({outcome.image_path!r}) has no vector: it is {outcome.status}", todo="take another row"
         )
     if row in store.manifest.superseded:
         raise UsageError(

@@ -101,7 +101,7 @@ def incomplete(places: Places, run: RunState, missing: list[int]) -> UsageError:
     return UsageError(
         f"{len(missing)} of the {run.parts} parts of the run are not finished: {named}{more}",
         expected="every part of the run, each once",
-        todo=f"let the workers of these finish: {run.command or 'give the command again that began the run'}",
+        todo=f"let the workers of these finish: {run.rest or 'give the command again that began the run'}",
     )
 
 

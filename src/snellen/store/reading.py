@@ -6,7 +6,6 @@ holds one part, however many there are. n rows, D numbers in a vector.
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -26,9 +25,6 @@ from snellen.store.tables import table_of
 if TYPE_CHECKING:
     from numpy import float32, int64
     from numpy.typing import NDArray
-
-_SHARE = re.compile(r" --shard[= ]\S+")
-"""What a command has that did a share only: without it, it does all that is left."""
 
 _GROUPS = 4
 """Row groups that are kept, for rows that are asked for one after the other."""
@@ -205,10 +201,10 @@ def _no_store(places: Places) -> UsageError:
         return UsageError(
             f"{str(places.folder)!r} is no store",
             expected="a folder that snellen embed wrote, with a manifest.json in it",
-            todo=f"make one: snellen embed SOURCE... -m MODEL -o {places.folder}",
+            todo=f"make one: snellen embed SOURCE... -m MODEL -o {places.folder}/",
         )
     return UsageError(
         f"the store {str(places.folder)!r} is not finished",
         expected="a manifest, which is written when all parts are there",
-        todo=f"finish it: {_SHARE.sub('', run.command) or 'give the command again that began it'}",
+        todo=f"finish it: {run.rest or 'give the command again that began it'}",
     )

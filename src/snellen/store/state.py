@@ -5,6 +5,7 @@ In: the folder of a store. Out: frozen records, read strictly: what is not as it
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -19,6 +20,8 @@ from snellen.store.files import damaged, from_json
 from snellen.store.layout import RUN_SCHEMA, Places
 
 T = TypeVar("T")
+
+_SHARE = re.compile(r" --shard[= ]\S+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +52,11 @@ class RunState:
         """Return the ids of the rows of a part."""
         start = self.first_id + (number - self.first_part) * self.part_rows
         return range(start, min(start + self.part_rows, self.first_id + self.rows))
+
+    @property
+    def rest(self) -> str:
+        """The command line that does all that is left, whichever share began it; may be empty."""
+        return _SHARE.sub("", self.command)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON-serialisable values."""

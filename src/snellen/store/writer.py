@@ -196,5 +196,5 @@ def _other(folder: Path, run: RunState) -> UsageError:
     return UsageError(
         f"a run of other sources was begun in the store {str(folder)!r}, and is not finished: {' '.join(run.sources)}",
         expected="one run after the other",
-        todo=f"finish that one first: {run.command or 'give the command again that began it'}",
+        todo=f"finish that one first: {run.rest or 'give the command again that began it'}",
     )
