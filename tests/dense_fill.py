@@ -23,8 +23,9 @@ from snellen.embed.patches.layout import Given, Layout, layout_of
 from snellen.embed.patches.part import DensePart
 from snellen.embed.patches.spec import Spec
 from snellen.records import ModelRecord, Outcome
+from snellen.records.inputs import Input
 from snellen.records.model import Origin
-from snellen.records.store import Identity, Input, Manifest
+from snellen.records.store import Identity, Manifest
 from snellen.store import Writer
 
 GIVEN = Given(size=(20, 28), patches=(5, 7), width=6, pooled=3)

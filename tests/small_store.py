@@ -12,7 +12,8 @@ from PIL import Image
 
 from snellen.images import decode
 from snellen.records import ModelRecord, Outcome
-from snellen.records.store import Identity, Input
+from snellen.records.inputs import Input
+from snellen.records.store import Identity
 from snellen.store import Store, Writer, part_writer
 from stub_encoder import WIDTH, Stub
 

@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from snellen.records import ModelRecord, Origin, Outcome
-from snellen.records.store import Identity, Input
+from snellen.records.inputs import Input
+from snellen.records.store import Identity
 from snellen.store import PartWriter, Store, Writer
 
 WIDTH = 4

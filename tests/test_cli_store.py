@@ -12,7 +12,8 @@ from PIL import Image
 from snellen.cli import meter
 from snellen.cli.main import main
 from snellen.cli.meter import Meter, span
-from snellen.embed.spent import Circumstances, Progress, Spent, advice, shares
+from snellen.embed.progress import Circumstances, Progress, advice, shares
+from snellen.embed.spent import Spent
 from snellen.recipes.recipe import DCT
 from snellen.store import Store
 from stub_encoder import Stub

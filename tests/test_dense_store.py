@@ -40,8 +40,8 @@ from snellen.embed.patches.spec import Spec
 from snellen.embed.patches.whole import bring, check, missing
 from snellen.errors import SnellenError, Unavailable, UnknownName, UsageError
 from snellen.records import Outcome
+from snellen.records.inputs import Input
 from snellen.records.plan import Setup
-from snellen.records.store import Input
 from snellen.runtimes import make
 from snellen.runtimes.opening import EightBit, Embedder, Overlapped, embedder
 from snellen.store import Store, Writer

@@ -43,7 +43,7 @@ from snellen.embed.sources import (
 )
 from snellen.embed.sources.data import LIMIT
 from snellen.errors import ImageError, MissingPackage, TooLarge, Unavailable, UsageError
-from snellen.records.store import Input
+from snellen.records.inputs import Input
 
 NOTHING = io.BytesIO()
 

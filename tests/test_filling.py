@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 from pyarrow import Table, concat_tables, parquet
 
-from snellen.embed import engines, worker
+from snellen.embed import engines, parts
 from snellen.embed.engines import Local, Processes
 from snellen.embed.filling import Filled, Order, TooManyErrors, Watching, fill
 from snellen.errors import SnellenError, UsageError
@@ -105,8 +105,8 @@ def test_a_run_that_ends_anywhere_goes_on_with_the_same_batches(photos, clean, t
     with Local(JOB) as engine:
         whole = engine.run
 
-        def cut(folder, parts):
-            for number, event in enumerate(whole(folder, parts)):
+        def cut(folder, numbers):
+            for number, event in enumerate(whole(folder, numbers)):
                 if number == after:
                     raise KeyboardInterrupt
                 yield event
@@ -174,8 +174,8 @@ def test_a_process_that_is_killed_ends_the_run_and_loses_nothing(photos, clean, 
     with Processes([replace(JOB, pause_s=0.05)] * 2) as engine:
         run = engine.run
 
-        def murderous(folder, parts):
-            for number, event in enumerate(run(folder, parts)):
+        def murderous(folder, numbers):
+            for number, event in enumerate(run(folder, numbers)):
                 if number == 2:
                     os.kill(engine._workers[0].pid, signal.SIGKILL)
                 yield event
@@ -183,7 +183,7 @@ def test_a_process_that_is_killed_ends_the_run_and_loses_nothing(photos, clean, 
         monkeypatch.setattr(engine, "run", murderous)
         with pytest.raises(SnellenError, match="died"):
             fill(order(photos, tmp_path / "s"), engine, io.BytesIO(), quiet())
-    monkeypatch.setattr(worker, "WAIT_S", 5.0)
+    monkeypatch.setattr(parts, "WAIT_S", 5.0)
     assert filled(photos, tmp_path / "s").manifest is not None
     assert rows(tmp_path / "s").equals(rows(clean))
 
@@ -208,7 +208,7 @@ def test_the_processes_end_with_the_one_that_began_them(photos, clean, tmp_path,
         workers = [int(pid) for pid in parent.stdout.readline().split()]
         parent.kill()
     assert len(workers) == 2
-    monkeypatch.setattr(worker, "WAIT_S", 2.0)  # three batches of each part, 4.5 seconds, are still to come
+    monkeypatch.setattr(parts, "WAIT_S", 2.0)  # three batches of each part, 4.5 seconds, are still to come
     assert filled(photos, tmp_path / "s").manifest is not None
     assert rows(tmp_path / "s").equals(rows(clean))
 

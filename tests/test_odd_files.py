@@ -17,7 +17,7 @@ from snellen.embed.run import chunks
 from snellen.embed.sources import Reader, expand, named
 from snellen.recipes import Recipe
 from snellen.records import Outcome
-from snellen.records.store import Input
+from snellen.records.inputs import Input
 
 LEAST = 45
 RECIPE = "stored | shortest_edge 64 bicubic | center_crop 32 | scale | mean 0.5 0.5 0.5 | std 0.25 0.25 0.25 | pool cls"

@@ -21,11 +21,11 @@ from small_store import identity, pictures
 from snellen.embed import ray_cluster
 from snellen.embed.engines import Local
 from snellen.embed.filling import Filled, Order, Watching, fill
+from snellen.embed.progress import Progress
 from snellen.embed.ray_driver import Plan
 from snellen.embed.ray_engine import Driver, Lives, Ray
 from snellen.embed.ray_worker import Begun, Hands, Moved, Orders, Place, answered, check, packages
 from snellen.embed.sources import Reader, expand
-from snellen.embed.spent import Progress
 from snellen.errors import SnellenError, Unavailable, UsageError
 from snellen.records.store import PartRecord
 from snellen.store import Writer

@@ -15,7 +15,7 @@ import yaml
 
 from snellen.cli.main import commands
 from snellen.records import Outcome
-from snellen.records.store import Input
+from snellen.records.inputs import Input
 from snellen.store import Writer
 from stores import IDENTITY, RECORD, WIDTH
 

@@ -16,7 +16,7 @@ import pytest
 
 from snellen.errors import SnellenError, Unavailable, UsageError
 from snellen.records import Origin, Outcome
-from snellen.records.store import Input
+from snellen.records.inputs import Input
 from snellen.store import AlreadyFinished, Store, Writer, finished, layout, listing, part_writer
 from snellen.store.layout import Places
 from stores import IDENTITY, NAMES, RECORD, embedded, fill, inputs, ledger, stat, table, vector, work

@@ -119,7 +119,7 @@ def embed(wanted: options.Wanted, **given: Any) -> int:
 def _embed(wanted: options.Wanted, asked: Asked) -> int:
     """Embed into one file, or print a table."""
     from snellen import draft
-    from snellen.embed import sample, sinks
+    from snellen.embed import sinks
     from snellen.embed.sources import expand
     from snellen.embed.worker import Worker
 
@@ -129,6 +129,8 @@ def _embed(wanted: options.Wanted, asked: Asked) -> int:
     counts: Counter[str] = Counter()
     with Worker(_job(wanted, asked, images=len(inputs))) as worker:
         if asked.decode == "fast" and inputs:
+            from snellen.embed import sample
+
             found = str(sample.fast_drift(worker.model, [inputs[place] for place in sample.spread(len(inputs))]))
             show.say(found, quiet=asked.quiet)
             worker.note(found)

@@ -15,7 +15,8 @@ from collections.abc import Callable
 import click
 
 from snellen.cli import show
-from snellen.embed.spent import Progress, Spent, shares
+from snellen.embed.progress import Progress, shares
+from snellen.embed.spent import Spent
 
 SHOWN = 20
 """Failures that are said one by one."""

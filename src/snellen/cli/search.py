@@ -99,7 +99,7 @@ def search(**given: Any) -> int:
 def reading() -> Iterator[Reads]:
     """Give what reads the bytes of a store's images, from wherever they were embedded."""
     from snellen.embed.sources import Missing, Reader
-    from snellen.records.store import Input
+    from snellen.records.inputs import Input
     from snellen.search.again import Gone
 
     with Reader() as reader:

@@ -23,7 +23,7 @@ from snellen.embed.engines import Engine, Local, Processes
 from snellen.embed.filling import Filled, Order, Watching, fill
 from snellen.embed.patches import begin, first, room
 from snellen.embed.patches.spec import Spec
-from snellen.embed.spent import Circumstances, Progress, advice, shares
+from snellen.embed.progress import Circumstances, Progress, advice, shares
 from snellen.embed.worker import Job
 from snellen.errors import UsageError
 from snellen.runtimes.requests import AUTO

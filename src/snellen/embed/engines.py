@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from snellen.embed.spent import Progress
+from snellen.embed.progress import Progress
 from snellen.embed.worker import Job, Worker
 from snellen.errors import SnellenError, UsageError
 from snellen.records import ModelRecord

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from snellen.embed.patches import whole
+from snellen.embed.progress import Progress
 from snellen.embed.sources import Reader, expand
 from snellen.embed.sources.names import is_remote
-from snellen.embed.spent import Progress
 from snellen.errors import SnellenError, UsageError
-from snellen.records.store import Input, Manifest, PartRecord
+from snellen.records.inputs import Input
+from snellen.records.store import Manifest, PartRecord
 from snellen.store import RunState, Store, Writer, merge
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from snellen.embed.sources import Data, Missing
 from snellen.errors import ImageError, TooLarge
 from snellen.images import Picture, decode
 from snellen.records import Outcome, Status
-from snellen.records.store import Input
+from snellen.records.inputs import Input
 
 if TYPE_CHECKING:
     from numpy import float32

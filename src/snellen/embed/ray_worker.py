@@ -19,7 +19,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snellen.embed.spent import Progress, Spent
+from snellen.embed.progress import Progress
+from snellen.embed.spent import Spent
 from snellen.errors import SnellenError, Unavailable, UsageError
 from snellen.records.reading import read
 from snellen.records.store import Identity, PartRecord

@@ -14,7 +14,7 @@ from snellen.embed.drift import Drift, drift
 from snellen.embed.sources import Reader
 from snellen.errors import ImageError
 from snellen.recipes import Recipe
-from snellen.records.store import Input
+from snellen.records.inputs import Input
 from snellen.runtimes.opening import EightBit
 from snellen.store import RunState, listing
 from snellen.store.layout import Places

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, final
 
 from snellen.draft import Draft, check, writing
 from snellen.records import ModelRecord, Outcome
-from snellen.store.layout import rows_schema
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -52,6 +51,8 @@ class Parquet(Format):
 
     def __init__(self, stream: BinaryIO, record: ModelRecord) -> None:
         from pyarrow import parquet
+
+        from snellen.store.layout import rows_schema
 
         self._schema = rows_schema().with_metadata({METADATA_KEY: json.dumps(record.to_dict())})
         self._writer = parquet.ParquetWriter(stream, self._schema)

@@ -9,35 +9,27 @@ B batch, D width.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snellen.embed.patches.engine import engine_of
-from snellen.embed.patches.part import DensePart
-from snellen.embed.prepare import End, Preparing, Recipe, Task
-from snellen.embed.run import Chunk, chunks
+from snellen.embed.prepare import Preparing, Recipe, Task
+from snellen.embed.run import chunks
 from snellen.embed.sources import Reader
-from snellen.embed.spent import Progress, Spent
 from snellen.errors import SnellenError
-from snellen.records import ModelRecord
-from snellen.records.store import Identity, Input, PartRecord
+from snellen.records.inputs import Input
 from snellen.runtimes import opening
 from snellen.runtimes.requests import Asked
-from snellen.store import AlreadyFinished, PartWriter, part_writer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from snellen.embed.patches.layout import Layout
+    from snellen.embed.progress import Progress
     from snellen.embed.run import Array, Row
+    from snellen.records.store import Identity, PartRecord
     from snellen.runtimes.opening import Embedder
-
-WAIT_S = 10.0
-"""How long to wait for a part that somebody is at work on: a worker that was killed lets go of it a moment later."""
 
 NORMALIZED = "vectors are brought to length 1"
 
@@ -95,8 +87,11 @@ class Worker:
         Raises UsageError where somebody else is at work on a part, Unavailable where the disk refuses; what was
         committed before stays.
         """
+        from snellen.embed.parts import Parts  # what needs no store starts sooner
+        from snellen.embed.patches.engine import engine_of
+
         dense = engine_of(Path(folder), self.model, normalized if self.job.normalized else None)
-        under_way = _UnderWay(Path(folder), self.record, None if dense is None else dense.layout)
+        under_way = Parts(Path(folder), self.record, None if dense is None else dense.layout)
         try:
             with Reader() as reader:
                 rows = chunks(
@@ -131,82 +126,14 @@ class Worker:
         self.close()
 
 
-class _UnderWay:
-    """The parts that were begun and not finished: the loop is a few batches ahead of what is written."""
-
-    def __init__(self, folder: Path, record: ModelRecord, layout: Layout | None) -> None:
-        self._folder, self._record, self._layout = folder, record, layout
-        self._dense: dict[int, DensePart] = {}
-        self._writers: dict[int, PartWriter] = {}
-        self._found: dict[int, dict[str, int]] = {}
-        self._notes: tuple[str, ...] = ()
-
-    def tasks(self, parts: Iterable[int]) -> Iterator[Task | End]:
-        """Yield what is still to do of each part, and its end."""
-        for number in parts:
-            try:
-                writer = part_writer(self._folder, number, wait=WAIT_S)
-            except AlreadyFinished:  # by another one, who died before it could say so
-                continue
-            self._writers[number], self._found[number] = writer, dict(writer.counts)
-            self._notes += writer.notes
-            if self._layout is not None:
-                done = writer.rows_done
-                self._dense[number] = DensePart(self._folder, number, self._layout, ids=writer.ids, done=done)
-            for id_, item in writer.inputs:
-                yield Task(id_, item, number)
-            yield End(number)
-
-    def earlier(self, part: int, sha256: str) -> int | None:
-        """Return the id of a row of an earlier run that has these bytes."""
-        return self._writers[part].earlier(sha256)
-
-    def claim(self, part: int, sha256: str, id_: int) -> int | None:
-        """Return the id of a row, also of those before it in the part, that has these bytes."""
-        return self._writers[part].claim(sha256, id_)
-
-    def write(self, chunk: Chunk) -> Iterator[Progress | PartRecord]:
-        """Write rows, commit them, and finish the part if they were its last."""
-        begin = time.perf_counter()
-        writer = self._writers[chunk.part]
-        before = writer.counts.copy()
-        dense = self._dense.get(chunk.part)
-        rows = chunk.rows if dense is None else dense.take(chunk.rows)
-        writer.add(rows)
-        if dense is not None:
-            dense.flush()  # before their rows are committed: what the journal says is done is there
-        writer.commit()
-        counts = writer.counts - before
-        record = None
-        if chunk.last:
-            if dense is not None:
-                dense.finish()
-            record = writer.finish(self._record)
-            self._let_go(chunk.part)
-        failures = tuple((outcome.image_path, outcome.error_message) for outcome, _ in rows if outcome.error_message)
-        spent = chunk.spent + Spent(write_s=time.perf_counter() - begin)
-        notes, self._notes = self._notes, ()
-        yield Progress(dict(counts), spent, failures, self._found.pop(chunk.part, {}), notes)
-        if record is not None:
-            yield record
-
-    def close(self) -> None:
-        """Let go of the parts that are not finished; their journals stay."""
-        for number in list(self._writers):
-            self._let_go(number)
-
-    def _let_go(self, number: int) -> None:
-        if number in self._dense:
-            self._dense.pop(number).close()
-        self._writers.pop(number).close()
-
-
 def identity(model: Embedder, job: Job) -> Identity:
     """Say what the vectors of ``model`` are; their width is seen by embedding nothing but zeros.
 
     Raises SnellenError where it does not say which weights it has.
     """
     import numpy
+
+    from snellen.records.store import Identity
 
     record = model.record
     if record.digest is None:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from snellen.errors import ImageError
 from snellen.images import Picture
+from snellen.records.inputs import Input
 from snellen.records.search import ControlRecord, Distance, LeftOut
-from snellen.records.store import Identity, Input
+from snellen.records.store import Identity
 from snellen.search.nearest import Best, unit
 from snellen.search.query import Encoder, picture_of
 from snellen.search.sample import Drawn

@@ -12,7 +12,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from snellen.records import Outcome
-from snellen.records.store import Input, Manifest, RunRecord
+from snellen.records.inputs import Input
+from snellen.records.store import Manifest, RunRecord
 
 if TYPE_CHECKING:
     from numpy import float32, int64

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, BinaryIO
 
-from snellen.records.store import Input
+from snellen.records.inputs import Input
 from snellen.store.files import damaged, keeping
 from snellen.store.known import Known, path_key
 from snellen.store.layout import Places, listing_schema

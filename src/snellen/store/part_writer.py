@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from snellen.errors import UsageError
 from snellen.records import ModelRecord, Outcome
-from snellen.records.store import Input, PartRecord
+from snellen.records.inputs import Input
+from snellen.records.store import PartRecord
 from snellen.store import listing, state, tables
 from snellen.store.files import Hashing, keeping, placed, put, to_json
 from snellen.store.journal import Journal

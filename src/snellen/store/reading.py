@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from snellen.errors import UsageError
 from snellen.records import Outcome
-from snellen.records.store import Identity, Input, Manifest, PartRecord, RunRecord
+from snellen.records.inputs import Input
+from snellen.records.store import Identity, Manifest, PartRecord, RunRecord
 from snellen.store import listing, state
 from snellen.store.files import damaged
 from snellen.store.layout import GOOD, ROW_GROUP, Places

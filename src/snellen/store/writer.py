@@ -15,7 +15,8 @@ from types import TracebackType
 
 from snellen._version import __version__
 from snellen.errors import UsageError
-from snellen.records.store import Identity, Input, Manifest, PartRecord
+from snellen.records.inputs import Input
+from snellen.records.store import Identity, Manifest, PartRecord
 from snellen.store import clip, finishing, layout, listing, state
 from snellen.store.files import keeping, put, sync_folder, to_json
 from snellen.store.finishing import index_of

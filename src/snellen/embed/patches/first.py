@@ -19,7 +19,7 @@ from snellen.embed.patches.spec import Spec
 from snellen.embed.prepare import Preparing, Task
 from snellen.embed.run import chunks
 from snellen.embed.sources import Reader
-from snellen.records.store import Input
+from snellen.records.inputs import Input
 from snellen.runtimes.opening import Embedder
 from snellen.store import RunState, listing
 from snellen.store.layout import Places

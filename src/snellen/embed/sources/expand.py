@@ -14,11 +14,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO
 
-from snellen.embed.sources import folders, lists, remote, tables, tars
-from snellen.embed.sources.names import SUFFIXES, ending, is_remote, local, named, printable
+from snellen.embed.sources import folders
+from snellen.embed.sources.names import PACKED, SUFFIXES, ending, is_remote, local, named, printable
 from snellen.embed.sources.reading import stream, table
 from snellen.errors import ImageError, UsageError
-from snellen.records.store import Input
+from snellen.records.inputs import Input
 
 Say = Callable[[str], None]
 
@@ -41,6 +41,8 @@ def expand(sources: Iterable[str], stdin: BinaryIO, say: Say = _nothing) -> Iter
     for source in sources:
         for item in _source(source, stdin, say):
             if item.kind == "url" and (kind := item.place.partition("://")[0]) not in known:
+                from snellen.embed.sources import remote
+
                 remote.file_system(item.place)  # what is not installed is said before anything is begun
                 known.add(kind)
             yield item
@@ -57,6 +59,8 @@ def paths(sources: Iterable[str], stdin: BinaryIO) -> Iterator[str]:
 
 def _source(source: str, stdin: BinaryIO, say: Say) -> Iterator[Input]:
     if source == "-":
+        from snellen.embed.sources import lists
+
         return _some(lists.lines(stdin, ""), "the list on stdin is empty", "paths of images, one a line")
     place, column = _split(local(source))
     if not os.path.lexists(place):
@@ -99,6 +103,8 @@ def _ranges(place: str) -> Iterator[str]:
 
 
 def _remote(place: str, column: str | None, say: Say) -> Iterator[Input]:
+    from snellen.embed.sources import remote
+
     if remote.has_magic(place):
         return _pattern(remote.below(place), place, column)
     if ending(place) not in (*SUFFIXES, *LISTS, *ARCHIVES) and remote.is_folder(place):
@@ -134,7 +140,9 @@ def _is_archive(place: str) -> bool:
 
 def _refuse(place: str) -> None:
     """Raise UsageError for kinds of files that hold images and are not read."""
-    if tars.is_compressed(place):
+    if ending(place) in PACKED:
+        from snellen.embed.sources import tars
+
         raise tars.compressed(printable(place))
     if ending(place) == ".arrow":
         raise UsageError(
@@ -145,6 +153,8 @@ def _refuse(place: str) -> None:
 
 
 def _list(place: str, column: str | None) -> Iterator[Input]:
+    from snellen.embed.sources import lists
+
     try:
         file = stream(place)
     except ImageError as error:
@@ -155,6 +165,8 @@ def _list(place: str, column: str | None) -> Iterator[Input]:
 
 
 def _archive(place: str) -> Iterator[Input]:
+    from snellen.embed.sources import tars
+
     try:
         file = stream(place)
     except ImageError:
@@ -165,6 +177,8 @@ def _archive(place: str) -> Iterator[Input]:
 
 
 def _table(place: str, column: str | None, *, found: bool) -> Iterator[Input] | None:
+    from snellen.embed.sources import tables
+
     try:
         file = table(place)[0]
     except ImageError:
@@ -209,7 +223,7 @@ def _in_folder(place: str, column: str | None, taken: Counter[str], left: Counte
         rows = _table(place, column, found=column is None)
         (left if rows is None else taken)["Parquet file" if rows else "Parquet file without images"] += 1
         return rows or iter(())
-    if tars.is_compressed(place):
+    if ending(place) in PACKED:
         left["compressed archive"] += 1
     elif end == ".arrow":
         left["Arrow"] += 1

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from snellen.embed.sources.names import listed
 from snellen.errors import UsageError
-from snellen.records.store import Input
+from snellen.records.inputs import Input
 
 COLUMNS = ("path", "image_path", "filepath", "file", "url", "image")
 """Names of a column that is taken without being asked for, if there is one of them."""

@@ -8,26 +8,49 @@ from __future__ import annotations
 
 import io
 import os
-from typing import Any, BinaryIO, cast
+import threading
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from snellen.embed.sources import files, remote, rows, tars
+from snellen.embed.sources import files
 from snellen.embed.sources.data import Data, explained, missing, nothing, unreadable
-from snellen.embed.sources.download import Remote
 from snellen.embed.sources.names import is_remote, printable
 from snellen.errors import ImageError, Unavailable
-from snellen.records.store import Input
+from snellen.records.inputs import Input
+
+if TYPE_CHECKING:
+    from snellen.embed.sources.download import Remote
+    from snellen.embed.sources.rows import Tables
 
 BUFFERED = 1 << 16
 """Bytes of a remote stream that are read at once: as much as several headers of an archive of small files."""
 
 
 class Reader:
-    """Reads inputs; thread-safe, and to be closed."""
+    """Reads inputs; thread-safe, and to be closed. What plain files do not need is imported when it is."""
 
     def __init__(self) -> None:
         self._handles = files.Handles()
-        self._remote = Remote()
-        self._tables = rows.Tables(_table, self.read)
+        self._lock = threading.RLock()
+        self._far: Remote | None = None
+        self._parquet: Tables | None = None
+
+    @property
+    def _remote(self) -> Remote:
+        with self._lock:
+            if self._far is None:
+                from snellen.embed.sources.download import Remote
+
+                self._far = Remote()
+            return self._far
+
+    @property
+    def _tables(self) -> Tables:
+        with self._lock:
+            if self._parquet is None:
+                from snellen.embed.sources.rows import Tables
+
+                self._parquet = Tables(_table, self.read)
+            return self._parquet
 
     def read(self, item: Input) -> Data:
         """Return the bytes of an input.
@@ -53,7 +76,8 @@ class Reader:
     def close(self) -> None:
         """Close all files."""
         self._handles.close()
-        self._tables.close()
+        if self._parquet is not None:
+            self._parquet.close()
 
     def __enter__(self) -> Reader:
         return self
@@ -63,6 +87,8 @@ class Reader:
 
     def _member(self, item: Input) -> Data:
         """Read a member of an archive, with its header to see that it is still the same."""
+        from snellen.embed.sources import tars
+
         if item.offset is None or item.size is None:
             raise _why_none(item)
         offset, size = item.offset - tars.BLOCK, item.size + tars.BLOCK
@@ -83,6 +109,8 @@ def _stat(path: str) -> tuple[int, int] | None:
 
 def _why_none(item: Input) -> ImageError:
     """Say why a member of an archive has no bytes, which its headers tell."""
+    from snellen.embed.sources import tars
+
     try:
         with stream(item.place) as file:
             return tars.explained(item, file)
@@ -94,6 +122,8 @@ def _why_none(item: Input) -> ImageError:
 
 def stream(place: str) -> BinaryIO:
     """Open a local or remote file to be read from any place; raise ImageError, Missing, and Unavailable."""
+    from snellen.embed.sources import remote
+
     try:
         if is_remote(place):
             return cast("BinaryIO", io.BufferedReader(remote.stream(place)[0], BUFFERED))
@@ -106,6 +136,8 @@ def stream(place: str) -> BinaryIO:
 
 def table(place: str) -> tuple[Any, int, int | None]:
     """Open a local or remote file for pyarrow: return it, its size and its time; raise as ``stream`` does."""
+    from snellen.embed.sources import remote, rows
+
     try:
         return remote.stream(place) if is_remote(place) else rows.from_file(place)
     except FileNotFoundError as error:

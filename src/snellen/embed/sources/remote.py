@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from snellen.embed.sources.names import WEB, hidden, printable
@@ -180,6 +179,8 @@ def modified(info: Mapping[str, Any]) -> int | None:
 
 
 def _read_time(text: str) -> datetime | None:
+    from email.utils import parsedate_to_datetime
+
     for read in (parsedate_to_datetime, lambda value: datetime.fromisoformat(value.replace("Z", "+00:00"))):
         try:
             return read(text)

@@ -20,7 +20,7 @@ from snellen.embed.sources import tables
 from snellen.embed.sources.data import LIMIT, Data, large, nothing, unreadable
 from snellen.embed.sources.names import listed, printable
 from snellen.errors import ImageError, Unavailable
-from snellen.records.store import Input
+from snellen.records.inputs import Input
 
 FILES = 4
 """Parquet files that are kept open by one reader."""

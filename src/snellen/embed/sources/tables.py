@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Literal
 from snellen.embed.sources.lists import COLUMNS, column_of
 from snellen.embed.sources.names import listed, printable
 from snellen.errors import UsageError
-from snellen.records.store import Input
+from snellen.records.inputs import Input
 
 ROWS = 4096
 """Paths that are read at once."""

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from snellen.embed.sources.names import PACKED, SUFFIXES, ending, hidden, printable
+from snellen.embed.sources.names import SUFFIXES, ending, hidden, printable
 from snellen.errors import ImageError, UsageError
-from snellen.records.store import Input
+from snellen.records.inputs import Input
 
 BLOCK = tarfile.BLOCKSIZE
 LONGEST = 1 << 20
@@ -127,11 +127,6 @@ def compressed(place: str) -> UsageError:
         expected="an archive ending in .tar, whose images can be read one by one",
         todo="unpack the compression only: gunzip, bunzip2, unxz or zstd -d; images hardly shrink by it",
     )
-
-
-def is_compressed(place: str) -> bool:
-    """Tell by its name whether an archive is compressed."""
-    return ending(place) in PACKED
 
 
 def members(file: BinaryIO, at: int = 0) -> Iterator[Member]:
