@@ -1238,3 +1238,13 @@ def test_a_long_list_takes_no_memory(tmp_path):
         assert tracemalloc.get_traced_memory()[1] > 2_000_000
     finally:
         tracemalloc.stop()
+
+
+def test_a_store_below_a_folder_is_no_source(tmp_path):
+    (tmp_path / "photos" / "vectors" / ".snellen").mkdir(parents=True)
+    (tmp_path / "photos" / "vectors" / "img.jpg").touch()
+    (tmp_path / "photos" / "a.jpg").touch()
+    names = [Path(item.place).name for item in expand([str(tmp_path / "photos")], io.BytesIO())]
+    assert names == ["a.jpg"]
+    named_itself = expand([str(tmp_path / "photos" / "vectors")], io.BytesIO())
+    assert [Path(item.place).name for item in named_itself] == ["img.jpg"]

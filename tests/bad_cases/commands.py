@@ -99,8 +99,8 @@ def workers(at: Place) -> Call:
     "embed to an unknown ending",
     UsageError,
     seen="the output 'x.csv' ends in .csv",
-    expected=".parquet or .npz or .jsonl",
-    todo="choose one of these",
+    expected=".parquet or .npz or .jsonl, or a folder",
+    todo="choose one of these; the name of a folder that is not there yet ends in /",
 )
 def ending(at: Place) -> Call:
     return ["embed", photo(at), "-m", folder(at), "-o", "x.csv"]

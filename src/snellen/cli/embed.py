@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections import Counter
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from snellen.embed.run import Row, Vector
     from snellen.embed.worker import Job
     from snellen.records import ModelRecord, Outcome
+
+STORES_END = "choose one of these; the name of a folder that is not there yet ends in /"
 
 SHOWN = 4  # values of each vector in the table
 
@@ -124,7 +127,11 @@ def _embed(wanted: options.Wanted, asked: Asked) -> int:
     from snellen.embed.worker import Worker
 
     if asked.output:
-        draft.check(Path(asked.output), sinks.FORMATS)
+        path = Path(asked.output)
+        if path.suffix.lower() not in sinks.FORMATS:
+            endings = " or ".join(sinks.FORMATS)
+            _refuse(f"the output {asked.output!r} ends in {path.suffix}", f"{endings}, or a folder", STORES_END)
+        draft.check(path, sinks.FORMATS)
     inputs = list(expand(asked.sources, sys.stdin.buffer, show.say))
     counts: Counter[str] = Counter()
     with Worker(_job(wanted, asked, images=len(inputs))) as worker:
@@ -203,8 +210,8 @@ def _recipe(given: str | None, pool: str | None, *, fast: bool) -> str | None:
 
 
 def _command() -> str:
-    """Return the command line, for whoever is to go on with it."""
-    return shlex.join(["snellen", *sys.argv[1:]])
+    """Return the command line, for whoever is to go on with it: names in it are relative to where it was given."""
+    return f"cd {shlex.quote(os.getcwd())} && {shlex.join(['snellen', *sys.argv[1:]])}"
 
 
 def _counted(rows: Iterable[Row], counts: Counter[str]) -> Iterator[Row]:

@@ -14,19 +14,22 @@ from collections.abc import Callable, Iterator
 
 Seen = set[tuple[int, int]]
 
+STORE = ".snellen"
+"""What a folder holds that is a store of vectors."""
+
 
 def walk(folder: str) -> Iterator[str]:
-    """Yield all files below ``folder``; hidden ones are left out, and no real folder is entered twice."""
+    """Yield all files below ``folder`` but hidden ones; no real folder is entered twice, and no store is."""
     seen: Seen = set()
     below = [_entries(folder, seen)]
     while below:
         path, is_folder = next(below[-1], ("", False))
         if not path:
             below.pop()
-        elif is_folder:
-            below.append(_entries(path, seen))
-        else:
+        elif not is_folder:
             yield path
+        elif not os.path.isdir(os.path.join(path, STORE)):  # what was made of images is no source of more
+            below.append(_entries(path, seen))
 
 
 def matching(pattern: str) -> Iterator[str]:
