@@ -20,7 +20,7 @@ SOAK_OUT := out/soak
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo cards screenshots test lint parity golden verdict-power bench-peers soak docs clean
+.PHONY: help demo cards screenshots test lint parity golden verdict-power bench-peers bench-photos soak docs clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 4
@@ -89,6 +89,10 @@ $(PEERS)/.installed: pyproject.toml constraints.txt
 
 bench-peers: $(PEERS)/.installed
 	$(PEERS)/bin/python tools/bench_peers.py
+
+# Photographs of 12 million pixels beside timm with a DataLoader: docs/benchmarks-photos.md. About four minutes.
+bench-photos: $(DEV)
+	$(BIN)/python tools/bench_photos.py
 
 # What a store promises, at full length (an hour): killed in 50 rounds over 2,000 images, memory for 20,000, a million rows.
 soak: $(DEV)

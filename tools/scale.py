@@ -65,8 +65,8 @@ ENCODERS = (
 
 KINDS = (
     Images("500 x 375, JPEG", 110e3, 522 / 2),
-    Images("12 million pixels, JPEG, exact", 3.5e6, 6.7),
-    Images("12 million pixels, JPEG, --decode fast", 3.5e6, 70.0),
+    Images("12 million pixels, JPEG, exact", 3.0e6, 8.7),
+    Images("12 million pixels, JPEG, --decode fast", 3.0e6, 33.4),
 )
 
 
