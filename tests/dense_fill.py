@@ -12,50 +12,26 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
+import stub_record
 from snellen.embed.patches import begin
 from snellen.embed.patches.layout import Given, Layout, layout_of
 from snellen.embed.patches.part import DensePart
 from snellen.embed.patches.spec import Spec
-from snellen.records import ModelRecord, Outcome
+from snellen.records import Outcome
 from snellen.records.inputs import Input
-from snellen.records.model import Origin
 from snellen.records.store import Identity, Manifest
 from snellen.store import Writer
 
 GIVEN = Given(size=(20, 28), patches=(5, 7), width=6, pooled=3)
-ORIGIN = Origin(kind="seed", seed=0)
-RECORD = ModelRecord(
-    name="fake",
-    variant="fake",
-    library="timm",
-    family="vit",
-    dialect=None,
-    origin=ORIGIN,
-    digest="0" * 64,
-    recipe="squash 20 28 bicubic",
-    recipe_hash="abc",
-    pool="cls",
-    dtype="float32",
-    device="cpu",
-    version="0",
-)
-IDENTITY = Identity(
-    variant="fake",
-    weights="0" * 64,
-    recipe=RECORD.recipe,
-    recipe_hash="abc",
-    pool="cls",
-    dtype="float32",
-    width=GIVEN.pooled,
-    normalized=False,
-    origin=ORIGIN,
-)
+RECORD = replace(stub_record.RECORD, recipe="squash 20 28 bicubic", recipe_hash="abc")
+IDENTITY = Identity.of(RECORD, width=GIVEN.pooled, normalized=False)
 INPUTS = 19
 PART_ROWS = 8
 BATCH = 3

@@ -23,18 +23,7 @@ MODEL = Stub().record
 
 def identity(width: int = WIDTH, **changes) -> Identity:
     """Return what the vectors of the stub are, of another width where that is asked for."""
-    known = Identity(
-        variant=MODEL.variant,
-        weights=MODEL.digest or "",
-        recipe=MODEL.recipe,
-        recipe_hash=MODEL.recipe_hash,
-        pool=MODEL.pool,
-        dtype=MODEL.dtype,
-        width=width,
-        normalized=False,
-        origin=MODEL.origin,
-    )
-    return replace(known, **changes)
+    return replace(Identity.of(MODEL, width=width, normalized=False), **changes)
 
 
 def row(path: str, vector: np.ndarray | None = None, status: str = "done", **changes) -> Row:

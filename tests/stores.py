@@ -13,37 +13,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from snellen.records import ModelRecord, Origin, Outcome
+from snellen.records import Outcome
 from snellen.records.inputs import Input
 from snellen.records.store import Identity
 from snellen.store import PartWriter, Store, Writer
+from stub_record import RECORD
 
 WIDTH = 4
-RECORD = ModelRecord(
-    name="stub",
-    variant="stub",
-    library="timm",
-    family="vit",
-    dialect=None,
-    origin=Origin(kind="seed", seed=0),
-    recipe="squash 8 bilinear | pool cls",
-    recipe_hash="1234",
-    pool="cls",
-    dtype="float32",
-    device="cpu",
-    version="0",
-)
-IDENTITY = Identity(
-    variant="stub",
-    weights="0" * 64,
-    recipe="squash 8 bilinear | pool cls",
-    recipe_hash="1234",
-    pool="cls",
-    dtype="float32",
-    width=WIDTH,
-    normalized=False,
-    origin=Origin(kind="seed", seed=0),
-)
+IDENTITY = Identity.of(RECORD, width=WIDTH, normalized=False)
 FAILURES = {"bad": "broken", "gone": "missing", "large": "too_large"}
 
 NAMES = [

@@ -9,28 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from snellen.embed.worker import Job
-from snellen.recipes import Recipe
-from snellen.records import ModelRecord, Origin
 from snellen.runtimes.requests import Asked
+from stub_record import RECIPE, RECORD
 
-RECIPE = Recipe.parse("stored | squash 8 bilinear | scale | pool cls")
 WIDTH = 6
 STUB = Asked(name="stub")
-
-RECORD = ModelRecord(
-    name="stub",
-    variant="stub",
-    library="timm",
-    family="vit",
-    dialect=None,
-    origin=Origin(kind="seed", seed=0),
-    recipe=RECIPE.text,
-    recipe_hash=RECIPE.hash,
-    pool="cls",
-    dtype="float32",
-    device="cpu",
-    version="0",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -349,67 +349,10 @@ def test_a_folder_and_a_pipe_on_the_list_are_bad_images(tmp_path):
 # ---- inputs
 
 
-@pytest.fixture
-def tree(tmp_path: Path, monkeypatch) -> Path:
-    for name in ("b.jpg", "a.PNG", "notes.txt", ".hidden.jpg", "sub/c.webp", "sub/deep/d.tif", ".git/x.png"):
-        path = tmp_path / "photos" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    (tmp_path / "photos/sub/loop").symlink_to(tmp_path / "photos")
-    (tmp_path / "photos/empty").mkdir()
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def listed(*sources: str, stdin: bytes = b"") -> list[str]:
-    return list(paths(sources, io.BytesIO(stdin)))
-
-
-def test_a_folder_stands_for_its_images(tree):
-    expected = ["photos/a.PNG", "photos/b.jpg", "photos/sub/c.webp", "photos/sub/deep/d.tif"]
-    assert listed("photos") == expected
-    assert listed("photos/") == expected
-    assert listed(str(tree / "photos")) == [str(tree / path) for path in expected]
-
-
-def test_a_pattern_stands_for_the_files_it_matches(tree):
-    assert listed("photos/*.jpg") == ["photos/b.jpg"]
-    assert listed("photos/*") == ["photos/a.PNG", "photos/b.jpg", "photos/notes.txt"]
-    assert listed("photos/**/?.webp") == ["photos/sub/c.webp"]
-
-
-def test_a_file_whose_name_looks_like_a_pattern_is_a_file(tree):
-    (tree / "[1].jpg").touch()
-    assert listed("[1].jpg") == ["[1].jpg"]
-
-
-def test_order_and_repetition_are_kept_and_missing_paths_stay(tree):
-    named = ("photos/b.jpg", "gone.jpg", "photos/a.PNG", "photos/b.jpg", "photos/notes.md")
-    assert listed(*named) == list(named)
-
-
-def test_a_list_on_stdin(tree):
-    assert listed("-", "z.jpg", stdin=b"x y.jpg\r\n\nphotos\n*.jpg\nlast") == [
-        "x y.jpg",
-        "photos",
-        "*.jpg",
-        "last",
-        "z.jpg",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("source", "message"), [("photos/empty", "holds no images"), ("photos/*.gif", "matches no file")]
-)
-def test_nothing_found_is_an_error(tree, source, message):
-    with pytest.raises(UsageError, match=message):
-        listed(source)
-
-
 def test_a_name_that_is_not_text_can_be_written(tmp_path):
     raw = os.fsencode(tmp_path) + b"/caf\xe9.png"
     Path(os.fsdecode(raw)).write_bytes(Path(picture(tmp_path / "a.png", 7)).read_bytes())
-    path = next(name for name in listed(str(tmp_path)) if "caf" in name)
+    path = next(name for name in paths([str(tmp_path)], io.BytesIO()) if "caf" in name)
     assert printable(path).endswith("/caf\\xe9.png")
     ((outcome, vector),) = embed(FakeModel(), [path])
     assert outcome.status == "done"

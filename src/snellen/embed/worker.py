@@ -142,17 +142,7 @@ def identity(model: Embedder, job: Job) -> Identity:
         )
     pixels = _blank(model.recipe)
     (vectors,) = model.vectors(iter([numpy.stack([pixels])]))
-    return Identity(
-        variant=record.variant,
-        weights=record.digest,
-        recipe=record.recipe,
-        recipe_hash=record.recipe_hash,
-        pool=record.pool,
-        dtype=record.dtype,
-        width=vectors.shape[1],
-        normalized=job.normalized,
-        origin=record.origin,
-    )
+    return Identity.of(record, width=vectors.shape[1], normalized=job.normalized)
 
 
 def normalized(vectors: Array) -> Array:

@@ -32,6 +32,21 @@ class Identity:
     normalized: bool  # whether vectors are brought to length 1
     origin: Origin  # where the weights came from: for people, and not compared
 
+    @classmethod
+    def of(cls, record: ModelRecord, *, width: int, normalized: bool) -> Identity:
+        """Return what the vectors of an encoder are, so wide and of length 1 or not."""
+        return cls(
+            variant=record.variant,
+            weights=record.digest or "",
+            recipe=record.recipe,
+            recipe_hash=record.recipe_hash,
+            pool=record.pool,
+            dtype=record.dtype,
+            width=width,
+            normalized=normalized,
+            origin=record.origin,
+        )
+
     def differences(self, other: Identity) -> tuple[str, ...]:
         """Return what makes the vectors of ``other`` incomparable, a clause for each; empty where they may be mixed."""
         ignored = {"origin"}

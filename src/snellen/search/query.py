@@ -100,7 +100,7 @@ class Encoder:
             ) from error
         self.record: ModelRecord = self._model.record
         try:
-            mine = identity_of(self.record, self.store)
+            mine = Identity.of(self.record, width=self.store.width, normalized=self.store.normalized)
             check(self.store, replace(mine, dtype=self.store.dtype) if any_dtype else mine)
         except BaseException:
             self.close()
@@ -118,7 +118,8 @@ class Encoder:
             return numpy.empty((0, self.store.width), numpy.float32)
         vectors: NDArray[float32] = numpy.concatenate(found)
         if vectors.shape[1] != self.store.width:
-            check(self.store, replace(identity_of(self.record, self.store), width=vectors.shape[1]))
+            width = vectors.shape[1]
+            check(self.store, Identity.of(self.record, width=width, normalized=self.store.normalized))
         if not self.store.normalized:
             return vectors
         lengths = numpy.sqrt(numpy.square(vectors, dtype=numpy.float64).sum(axis=1, keepdims=True))
@@ -140,21 +141,6 @@ class Encoder:
         pixels = (self._model.recipe.array(picture) for picture in pictures)
         while batch := list(islice(pixels, max(1, min(self._model.batch, MOST)))):
             yield numpy.stack(batch)
-
-
-def identity_of(record: ModelRecord, store: Identity) -> Identity:
-    """Return what the vectors of an encoder are, brought to length 1 and as wide as the store's."""
-    return Identity(
-        variant=record.variant,
-        weights=record.digest or "",
-        recipe=record.recipe,
-        recipe_hash=record.recipe_hash,
-        pool=record.pool,
-        dtype=record.dtype,
-        width=store.width,
-        normalized=store.normalized,
-        origin=record.origin,
-    )
 
 
 def check(store: Identity, mine: Identity) -> None:
