@@ -101,7 +101,7 @@ soak: $(DEV)
 	$(BIN)/python tools/flat_memory.py -o $(SOAK_OUT)/flat_memory.json
 	$(BIN)/python tools/large_store.py -o $(SOAK_OUT)/large_store.json
 
-# Rewrite what is generated: docs/models.md, docs/commands.md, docs/messages.md.
+# Rewrite what is generated: docs/models.md, docs/commands.md, docs/messages.md, docs/outcomes.md and more.
 docs: $(DEV)
 	$(BIN)/python tools/docs.py
 

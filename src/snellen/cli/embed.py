@@ -81,7 +81,10 @@ class Asked:
     help="fast: shrink large JPEGs while decoding; another recipe, and the drift is said.",
 )
 @click.option(
-    "--layout", type=click.Choice(["snellen", "clip-retrieval"]), default="snellen", help="Of a store, beside our own."
+    "--layout",
+    type=click.Choice(["snellen", "clip-retrieval"]),
+    default="snellen",
+    help="clip-retrieval: write that layout, too, beside the parts.",
 )
 @click.option(
     "--dense", metavar="SPEC", help="Store patch features, too: float16, pool2, pca64, int8, joined by commas."
@@ -89,7 +92,7 @@ class Asked:
 @click.option("--yes", is_flag=True, help="Write what --dense estimates without asking.")
 @click.option("--max-errors", metavar="N", type=click.IntRange(0), help="Stop when more inputs than this fail.")
 @click.option("--dedup-report", is_flag=True, help="List the rows of a finished store whose images are the same.")
-@click.option("--shard", metavar="I/N", help="Do the I-th of N shares, from 0; 'snellen merge' joins them.")
+@click.option("--shard", metavar="I/N", help="Do the I-th of N shares of the work, from 0; see 'merge'.")
 @click.option("--engine", metavar="local|ray", default="local", show_default=True, help="ray, or ray:ADDRESS.")
 def embed(wanted: options.Wanted, **given: Any) -> int:
     """Embed images: files, folders, patterns, lists, archives, data sets and URLs, or - for a list on stdin.

@@ -15,6 +15,7 @@ from collections.abc import Callable
 import click
 
 from snellen.cli import show
+from snellen.embed.filling import FAILED
 from snellen.embed.progress import Progress, shares
 from snellen.embed.spent import Spent
 
@@ -23,8 +24,6 @@ SHOWN = 20
 
 OFTEN_S, SELDOM_S = 0.5, 60.0
 """How long a line stands, on a terminal and in a log."""
-
-FAILED = ("broken", "missing", "too_large")
 
 
 class Meter:

@@ -60,8 +60,8 @@ def search(**given: Any) -> int:
     an image as the store has it. A row is not among its own hits. An encoder with other weights, another recipe,
     pooling or dtype is refused.
 
-    Every row is looked at, part by part, and memory does not grow with the store. With -o page.html the pictures are
-    shown side by side, as far as they can still be read.
+    Without --index every row is looked at, part by part, and memory does not grow with the store. With -o page.html the
+    pictures are shown side by side, as far as they can still be read.
 
     \b
     Example:

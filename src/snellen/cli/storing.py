@@ -9,7 +9,7 @@ import re
 import sys
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from snellen.store import RunState
 
 RAY = re.compile(r"ray(?::(?P<address>.+))?")
-
 
 KEPT = "what is done stays in the store: the same command goes on with it"
 
@@ -128,13 +127,8 @@ def _shard(text: str | None) -> tuple[int, int] | None:
     return int(found[1]), int(found[2])
 
 
-@dataclass(slots=True)
 class _Shown:
     """The meter of a run, made anew when it is known how much there is to do."""
-
-    workers: int
-    quiet: bool
-    meter: Meter
 
     def __init__(self, workers: int, quiet: bool) -> None:
         self.workers, self.quiet = workers, quiet

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from snellen.embed.engines import Engine
 
 SNELLEN, CLIP = "snellen", "clip-retrieval"
-LAYOUTS = (SNELLEN, CLIP)
 
 FAILED = ("broken", "missing", "too_large")
 """The outcomes of inputs that have no vector."""

@@ -64,7 +64,7 @@ class Worker:
 
     @cached_property
     def identity(self) -> Identity:
-        """What its vectors are; one picture is embedded to see how wide they are."""
+        """What its vectors are; a black picture is embedded to see how wide they are."""
         return identity(self.model, self.job)
 
     @property
@@ -127,7 +127,7 @@ class Worker:
 
 
 def identity(model: Embedder, job: Job) -> Identity:
-    """Say what the vectors of ``model`` are; their width is seen by embedding nothing but zeros.
+    """Say what the vectors of ``model`` are; their width is seen by embedding a black picture.
 
     Raises SnellenError where it does not say which weights it has.
     """

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib import import_module
@@ -108,11 +107,6 @@ def opened(store: Store, say: Callable[[str], object] = str) -> Faiss:
     return Faiss(store, index, kept)
 
 
-def forget(store: Store) -> None:
-    """Remove the index of a store, if there is one."""
-    shutil.rmtree(store.folder / ".snellen" / "faiss", ignore_errors=True)
-
-
 def digest(manifest: Manifest) -> str:
     """Return what tells the vectors of a store from those of any other state of it."""
     parts = [(part.number, part.sha256) for part in manifest.parts]
@@ -127,7 +121,7 @@ def _package() -> Any:
         raise MissingPackage(
             "faiss is not installed",
             expected="the package faiss-cpu",
-            todo="pip install faiss-cpu; or leave --index out",
+            todo="pip install 'snellen[faiss]'; or leave --index out",
         ) from error
 
 

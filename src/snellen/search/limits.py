@@ -21,14 +21,14 @@ LIMITS = {
 }
 """By class, from the finest: the median and the largest of all images' differences, as parts of the vector's length.
 
-Two healthy runs, measured on encoders of full size with drawn weights (docs/log.md): float32 in two runtimes 2.6e-7 and
-7.1e-7; hf32 4.1e-4 from float64, and 9.7e-4 where a device cuts off instead of rounding; bfloat16 in two runtimes
-5.0e-3 and 9.4e-3, so that float16, which keeps three bits more, is at 1.2e-3; int8 2.0e-2 and 2.6e-2 from float64. A
-vector that is stored has float32's digits, whatever made it. Trained weights have channels far larger than the rest,
-and other devices add in another order, so that an order of magnitude is left in float32 and a factor of two to three in
-the lower classes; the next class lies beyond: hf32 in the patch convolution alone moves a class token by 6.6e-5. An
-image's own limit is wider, as the largest of many is. For int8 the limits are those of a verdict on 8 bits: cosines of
-0.995 and 0.99.
+Two healthy runs, measured on encoders of full size with drawn weights (docs/using-a-store.md): float32 in two runtimes
+2.6e-7 and 7.1e-7; hf32 4.1e-4 from float64, and 9.7e-4 where a device cuts off instead of rounding; bfloat16 in two
+runtimes 5.0e-3 and 9.4e-3, so that float16, which keeps three bits more, is at 1.2e-3; int8 2.0e-2 and 2.6e-2 from
+float64. A vector that is stored has float32's digits, whatever made it. Trained weights have channels far larger than
+the rest, and other devices add in another order, so that an order of magnitude is left in float32 and a factor of two
+to three in the lower classes; the next class lies beyond: hf32 in the patch convolution alone moves a class token by
+6.6e-5. An image's own limit is wider, as the largest of many is. For int8 the limits are those of a verdict on 8 bits:
+cosines of 0.995 and 0.99.
 """
 
 NAMES = tuple(LIMITS)

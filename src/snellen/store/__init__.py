@@ -3,7 +3,8 @@
 ``writer`` begins and finishes runs, ``part_writer`` makes one part, ``merge`` joins what several workers made,
 ``reading`` gives rows and vectors back, ``duplicates`` finds equal images, ``clip`` writes the layout of
 clip-retrieval. Under them: ``layout`` (names and schemas), ``state`` (what is written down), ``listing``, ``journal``,
-``known`` (the index over finished rows), ``lock``, ``files``.
+``known`` (the index over finished rows), ``finishing`` (the end of a run), ``rows`` and ``tables`` (rows to Arrow and
+Parquet, and back), ``opening`` and ``lock``, ``files``.
 """
 
 from snellen.store.clip import clip_layout

@@ -7,7 +7,7 @@ Rows come in the order of the inputs, none left out; whose they are is checked, 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
@@ -130,7 +130,7 @@ class PartWriter:
         self._frames.append(range(start, start + len(self._pending)))
         self._pending.clear()
 
-    def finish(self, model: ModelRecord, details: Mapping[str, Any] | None = None) -> PartRecord:
+    def finish(self, model: ModelRecord) -> PartRecord:
         """Put the part in its place, and remove the journal; raise ValueError while rows are to be done."""
         if self.rows_done != len(self.ids):
             raise ValueError(f"part {self.number} has {self.rows_done} of {len(self.ids)} rows")
@@ -140,7 +140,7 @@ class PartWriter:
             aside = self._places.aside(path.name)
             with placed(path, aside), aside.open("wb") as file:
                 stream = Hashing(file)
-                tables.write(stream, map(self._frame, range(len(self._frames))), self._metadata(model, details))
+                tables.write(stream, map(self._frame, range(len(self._frames))), self._metadata(model))
             record = PartRecord(
                 number=self.number,
                 rows=len(self.ids),
@@ -232,7 +232,7 @@ class PartWriter:
         if vector is not None and (vector.shape != (self.run.identity.width,) or vector.dtype != "float32"):
             raise ValueError(f"the vector of row {outcome.id} is {vector.dtype} {list(vector.shape)}")
 
-    def _metadata(self, model: ModelRecord, details: Mapping[str, Any] | None) -> dict[str, Any]:
+    def _metadata(self, model: ModelRecord) -> dict[str, Any]:
         identity = self.run.identity
         return {
             "schema": PART_SCHEMA,
@@ -243,7 +243,6 @@ class PartWriter:
             "part": self.number,
             "first_id": self.ids.start,
             "rows": len(self.ids),
-            **({"details": dict(details)} if details else {}),
         }
 
 

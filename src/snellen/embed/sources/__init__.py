@@ -5,7 +5,7 @@
 =============================  ======================================================================================
 a file                         an image, whatever its ending, but for the endings below
 a folder                       the images in it and below it, and those in its .tar archives and in its Parquet files
-                               that hold images; hidden files are left out, no real folder is entered twice
+                               that hold images; hidden files are left out, no real folder is entered twice, no store
 a pattern ``photos/**/*.jpg``  the files it matches; archives and Parquet files among them stand for their images
 ``shard-{000..099}.tar``       each of them
 ``x.tar``                      the images in it, read where they are: nothing is unpacked, no link is followed
