@@ -47,6 +47,7 @@ OPTIONS = {
         *("--weights", "--recipe", "--device", "--runtime", "--dtype", "--output", "--quiet"),
         *("--images", "--lang", "--tune", "--compare", "--simulate"),
     ),
+    "merge": ("--json", "--quiet"),
     "search": ("--model", "--weights", "--device", "--output", "--json", "--quiet", "--top", "--index"),
     "verify-store": (
         *("--model", "--weights", "--device", "--runtime", "--dtype", "--output", "--json", "--quiet", "--sample"),
