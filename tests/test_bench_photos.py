@@ -151,6 +151,6 @@ def test_time_of_children_that_ended_counts_as_the_workers():
     try:
         assert worker.process.stdout is not None
         worker.process.stdout.readline()
-        assert worker.cpu_s() >= 0.4
+        assert worker.cpu_s() > 0.3  # in ticks of 10 ms, cut off for each process; without the child it is 0.05
     finally:
         worker.process.communicate("\n")

@@ -109,6 +109,7 @@ class RememberingPlaces(Remembering):
     """Goes by where pixels lie."""
 
     def key(self, pixels):
+        self.shown = [*getattr(self, "shown", []), pixels]  # or another array might come to lie where one was
         return id(pixels), len(pixels)
 
 
