@@ -200,16 +200,15 @@ def _job(wanted: options.Wanted, asked: Asked, images: int | None = None) -> Job
 
 def _recipe(given: str | None, pool: str | None, *, fast: bool) -> str | None:
     """Return the recipe that was given, by name or as text, with what other options change in it."""
-    from snellen.recipes.recipe import DCT, Recipe
+    from snellen.recipes.parse import changed
+    from snellen.recipes.recipe import DCT
 
-    if given is None or given.split("|")[0].strip() not in ("stored", "upright"):  # a name takes changes behind it
-        changes = [*([f"pool {pool}"] if pool else []), *([f"dct {DCT}"] if fast else [])]
-        return " | ".join([given or "own", *changes]) if changes else given
-    steps = given.split("|")
-    if pool:
-        steps = [*(step for step in steps if step.split()[:1] != ["pool"]), f" pool {pool}"]
-    text = "|".join(steps)
-    return Recipe.parse(text).with_dct().text if fast else text
+    changes = [*([f"pool {pool}"] if pool else []), *([f"dct {DCT}"] if fast else [])]
+    if not changes:
+        return given
+    if given is not None and given.split("|")[0].strip() in ("stored", "upright"):
+        return changed(given, changes)
+    return " | ".join([given or "own", *changes])  # a name takes changes behind it
 
 
 def _command() -> str:

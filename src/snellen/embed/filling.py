@@ -82,9 +82,9 @@ def fill(order: Order, engine: Engine, stdin: BinaryIO, watching: Watching) -> F
     the disk refuses; and what the engine raises. The same order then goes on with it.
     """
     with Writer.open(order.folder, engine.identity, shard=order.shard) as writer:
-        new = writer.unfinished is None
-        run = _begun(order, writer, stdin, watching)
-        _settled(order, writer, run, new=new)
+        before = writer.unfinished
+        run = _begun(order, writer, before, stdin, watching)
+        _settled(order, writer, run, new=before is None)
         filled = Filled(run)
         for part in writer.done(run):
             if part.number in _share(run, order.shard):
@@ -116,7 +116,7 @@ def joined(out: Path, folders: Sequence[Path] = ()) -> Manifest:
 
     def features(run: RunState) -> None:
         whole.bring(out, folders)
-        whole.check(out, [(number, len(run.span(number))) for number in run.numbers])
+        whole.check(out, _rows(run))
 
     return merge(out, folders, first=features)
 
@@ -133,9 +133,8 @@ def _settled(order: Order, writer: Writer, run: RunState, *, new: bool) -> None:
         raise
 
 
-def _begun(order: Order, writer: Writer, stdin: BinaryIO, watching: Watching) -> RunState:
-    """Return the run to do: the one that was not finished, or a new one, whose inputs are listed."""
-    before = writer.unfinished
+def _begun(order: Order, writer: Writer, before: RunState | None, stdin: BinaryIO, watching: Watching) -> RunState:
+    """Return the run to do: the one that was not finished ``before``, or a new one, whose inputs are listed."""
     if before is None:
         watching.say("listing the inputs")
     with Reader() as reader:
@@ -160,7 +159,7 @@ def _whole_place(item: Input) -> Input:
 
 def _finished(writer: Writer, run: RunState) -> Manifest:
     """Finish a run; of several shards that come to the end together, one does it for all."""
-    whole.check(writer.folder, [(number, len(run.span(number))) for number in run.numbers])
+    whole.check(writer.folder, _rows(run))
     try:
         return writer.finish()
     except UsageError:
@@ -170,6 +169,11 @@ def _finished(writer: Writer, run: RunState) -> Manifest:
         if len(manifest.runs) <= run.number:
             raise
         return manifest
+
+
+def _rows(run: RunState) -> list[tuple[int, int]]:
+    """Return number and rows of every part."""
+    return [(number, len(run.span(number))) for number in run.numbers]
 
 
 def _share(run: RunState, shard: tuple[int, int] | None) -> range:

@@ -36,7 +36,7 @@ NORMALIZED = "vectors are brought to length 1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What is to be opened, and how it is fed; nothing of it but ``normalized`` changes a number beyond rounding."""
+    """What is to be opened, and how it is fed: batch size and threads change no number beyond rounding."""
 
     asked: Asked
     normalized: bool = False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -22,6 +21,7 @@ from snellen.model.model import Model
 from snellen.model.source import Opened, PathName, opened, wanted
 from snellen.recipes import Recipe
 from snellen.recipes.foreign import from_processor, from_timm
+from snellen.recipes.parse import changed
 from snellen.records import Choice, ModelRecord, Origin
 from snellen.records.model import cast_notes
 from snellen.zoo import Named
@@ -90,7 +90,7 @@ def based_on(recipe: str | None, own: Choice) -> tuple[str, tuple[Choice, ...]]:
         return recipe or "", ()
     if not changes:
         return own.value, (own,)
-    text = _changed(own.value, changes)
+    text = changed(own.value, changes)
     asked = ", ".join(repr(change.strip()) for change in changes)
     return text, (replace(own, value=text, reason=f"{own.reason}, with {asked} as asked for"),)
 
@@ -103,7 +103,7 @@ def choose_recipe(recipe: str, config: EncoderConfig) -> tuple[Recipe, EncoderCo
     name, *changes = recipe.split("|")
     if all(change.split()[:1] in CHANGES for change in changes):
         named = zoo.find(name.strip())
-        recipe = _changed(recipe_for(named.variant, named.library), changes)
+        recipe = changed(recipe_for(named.variant, named.library), changes)
     chosen = Recipe.parse(recipe)
     config = replace(config, pool=chosen.pool)
     if isinstance(config, ViTConfig):
@@ -121,17 +121,6 @@ def choose_recipe(recipe: str, config: EncoderConfig) -> tuple[Recipe, EncoderCo
         raise RecipeError("a ConvNeXt has no tanh layer (pool tanh_cls)", todo="pool cls")
     build(config).grid(torch.empty(1, 3, *chosen.size, device="meta"))
     return chosen, config
-
-
-def _changed(recipe: str, changes: Sequence[str]) -> str:
-    """Return a recipe's text with steps in the place of those it has, or where they belong; parsing checks it."""
-    steps = recipe.split("|")
-    for change in changes:
-        name = change.split()[:1]
-        kept = [step for step in steps if step.split()[:1] != name]
-        at = 1 if name == ["dct"] else len(kept)
-        steps = [*kept[:at], change, *kept[at:]]
-    return " | ".join(step.strip() for step in steps)
 
 
 def native_plan(named: Named, config: EncoderConfig) -> Plan:

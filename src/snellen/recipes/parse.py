@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import get_args
 
@@ -83,6 +83,17 @@ def parse(text: str) -> Parts:
     if parts.dct is not None:
         _check_reduced(places[1], parts.steps)
     return parts
+
+
+def changed(text: str, changes: Sequence[str]) -> str:
+    """Return a recipe's text with steps put in the place of those it has, or where they belong; parsing checks it."""
+    steps = text.split("|")
+    for change in changes:
+        name = change.split()[:1]
+        kept = [step for step in steps if step.split()[:1] != name]
+        at = 1 if name == ["dct"] else len(kept)
+        steps = [*kept[:at], change, *kept[at:]]
+    return " | ".join(step.strip() for step in steps)
 
 
 def output_size(steps: list[Step] | tuple[Step, ...]) -> tuple[int, int] | None:

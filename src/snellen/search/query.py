@@ -20,6 +20,7 @@ from snellen.recipes import Recipe
 from snellen.records import ModelRecord, Origin
 from snellen.records.store import Identity, Manifest
 from snellen.runtimes.opening import AUTO, Asked, Embedder, embedder
+from snellen.search.nearest import unit
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -120,10 +121,7 @@ class Encoder:
         if vectors.shape[1] != self.store.width:
             width = vectors.shape[1]
             check(self.store, Identity.of(self.record, width=width, normalized=self.store.normalized))
-        if not self.store.normalized:
-            return vectors
-        lengths = numpy.sqrt(numpy.square(vectors, dtype=numpy.float64).sum(axis=1, keepdims=True))
-        return (vectors / numpy.where(lengths > 0, lengths, 1.0)).astype(numpy.float32)
+        return unit(vectors) if self.store.normalized else vectors
 
     def close(self) -> None:
         """Let go of the encoder."""
