@@ -81,20 +81,20 @@ class Local:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ready:
-    """A worker has opened its encoder."""
+class Ready:
+    """The encoder can be opened where it is to run, and this is what it is."""
 
     identity: Identity
     record: ModelRecord
 
 
 @dataclass(frozen=True, slots=True)
-class _Failed:
-    """A worker ended with an error: its three parts, for not every exception can be sent."""
+class Failed:
+    """Another process cannot go on: the three parts of an error, for not every exception can be sent."""
 
     seen: str
-    expected: str
-    todo: str
+    expected: str = ""
+    todo: str = ""
 
 
 class _Done:
@@ -122,7 +122,7 @@ class Processes:
         except BaseException:
             self._stop()
             raise
-        ready = [event for event in opened if isinstance(event, _Ready)]
+        ready = [event for event in opened if isinstance(event, Ready)]
         self.identity = ready[0].identity
         self.records = tuple({event.record.device: event.record for event in ready}.values())
         for other in ready[1:]:
@@ -162,7 +162,7 @@ class Processes:
             except queue.Empty:
                 self._check_alive()
                 continue
-            if isinstance(event, _Failed):
+            if isinstance(event, Failed):
                 raise SnellenError(event.seen, expected=event.expected, todo=event.todo)
             return event
 
@@ -194,7 +194,7 @@ def _serve(job: Job, parts: Queue[Any], events: Queue[Any]) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(job.workers))  # with all cores each, they would be in each other's way
     try:
         with Worker(job) as worker:
-            events.put(_Ready(worker.identity, worker.record))
+            events.put(Ready(worker.identity, worker.record))
             first = parts.get()
             if first is not None:
                 folder, number, notes = first
@@ -204,12 +204,12 @@ def _serve(job: Job, parts: Queue[Any], events: Queue[Any]) -> None:
                     events.put(event)
             events.put(_Done())
     except SnellenError as error:
-        events.put(_Failed(error.seen, error.expected, error.todo))
+        events.put(Failed(error.seen, error.expected, error.todo))
     except KeyboardInterrupt:
         pass  # the process that waits was interrupted, too
     except Exception as error:  # noqa: BLE001  # it is raised again in the process that waits for it
         seen = f"a worker process failed: {type(error).__name__}: {error}"
-        events.put(_Failed(seen, "", f"report this with what follows\n{traceback.format_exc()}"))
+        events.put(Failed(seen, todo=f"report this with what follows\n{traceback.format_exc()}"))
 
 
 def _outlive_nobody() -> None:

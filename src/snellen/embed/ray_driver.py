@@ -19,11 +19,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from snellen.embed import ray_cluster, ray_worker
+from snellen.embed.engines import Failed, Ready
 from snellen.embed.ray_cluster import Room, counted
 from snellen.embed.ray_worker import Desk, Hands, Orders, Place, packages
 from snellen.errors import SnellenError, Unavailable
-from snellen.records import ModelRecord
-from snellen.records.store import Identity
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -62,14 +61,6 @@ class Own:
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
-    """The encoder can be opened in the cluster, and this is what it is."""
-
-    identity: Identity
-    record: ModelRecord
-
-
-@dataclass(frozen=True, slots=True)
 class Order:
     """Parts to be done; ``notes`` are for the records of their encoders."""
 
@@ -95,15 +86,6 @@ class Answer:
 @dataclass(frozen=True, slots=True)
 class Over:
     """All parts have their answers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """It cannot go on: the three parts of an error."""
-
-    seen: str
-    expected: str = ""
-    todo: str = ""
 
 
 def drive(pipe: Connection, plan: Plan, own: Own) -> None:

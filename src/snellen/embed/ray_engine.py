@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snellen.embed import ray_cluster, ray_driver
+from snellen.embed.engines import Failed, Ready
 from snellen.embed.progress import Progress
-from snellen.embed.ray_driver import Answer, Failed, Note, Order, Over, Own, Plan, Ready
+from snellen.embed.ray_driver import Answer, Note, Order, Over, Own, Plan
 from snellen.embed.ray_worker import LOCKED_S, Begun, Moved, Place, answered
 from snellen.errors import MissingPackage, SnellenError, UsageError
 from snellen.records import ModelRecord
