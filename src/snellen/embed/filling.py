@@ -83,10 +83,12 @@ def fill(order: Order, engine: Engine, stdin: BinaryIO, watching: Watching) -> F
     """
     with Writer.open(order.folder, engine.identity, shard=order.shard) as writer:
         before = writer.unfinished
-        run = _begun(order, writer, before, stdin, watching)
+        run = _begun(order, writer, stdin, watching, new=before is None)
+        done = list(writer.done(run))
+        watching.say(_said(run, done, new=before is None))
         _settled(order, writer, run, new=before is None)
         filled = Filled(run)
-        for part in writer.done(run):
+        for part in done:
             if part.number in _share(run, order.shard):
                 filled.counts.update(part.counts)
         watching.begin(sum(len(run.span(number)) for number in _share(run, order.shard)), filled.counts.copy())
@@ -133,21 +135,23 @@ def _settled(order: Order, writer: Writer, run: RunState, *, new: bool) -> None:
         raise
 
 
-def _begun(order: Order, writer: Writer, before: RunState | None, stdin: BinaryIO, watching: Watching) -> RunState:
-    """Return the run to do: the one that was not finished ``before``, or a new one, whose inputs are listed."""
-    if before is None:
+def _begun(order: Order, writer: Writer, stdin: BinaryIO, watching: Watching, *, new: bool) -> RunState:
+    """Return the run to do: the one that was not finished, or a new one, whose inputs are listed."""
+    if new:
         watching.say("listing the inputs")
     with Reader() as reader:
         inputs = map(_whole_place, expand(order.sources, stdin, watching.say))
-        run = writer.begin(order.sources, inputs, reader.stat, command=order.command, part_rows=order.part_rows)
-    if before is not None:
-        done = sum(part.rows for part in writer.done(run))
-        watching.say(f"going on with run {run.number}, begun {run.started}: {done:,} of {run.rows:,} inputs are done")
-    else:
-        present = f"; {run.present:,} are in the store already" if run.present else ""
-        parts = "1 part" if run.parts == 1 else f"{run.parts:,} parts"
-        watching.say(f"{run.rows:,} inputs in {parts}{present}")
-    return run
+        return writer.begin(order.sources, inputs, reader.stat, command=order.command, part_rows=order.part_rows)
+
+
+def _said(run: RunState, done: Sequence[PartRecord], *, new: bool) -> str:
+    """Return what there is to do."""
+    if not new:
+        rows = sum(part.rows for part in done)
+        return f"going on with run {run.number}, begun {run.started}: {rows:,} of {run.rows:,} inputs are done"
+    present = f"; {run.present:,} are in the store already" if run.present else ""
+    parts = "1 part" if run.parts == 1 else f"{run.parts:,} parts"
+    return f"{run.rows:,} inputs in {parts}{present}"
 
 
 def _whole_place(item: Input) -> Input:
